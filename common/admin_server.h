@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "common/http_handler.h"
+#include "common/http_server.h"
+#include "common/log.h"
+#include "common/settings.h"
+
+namespace dockercoins {
+
+/// Answers the questions of whoever runs the service, on a port of its own that never waits for the work.
+///
+/// `/healthz` says that the process lives, `/readyz` whether it serves. Its requests are not in the access
+/// log.
+class AdminServer {
+ public:
+  /// Binds the port at once; there is none for port 0, and none, with a warning, when the default port is
+  /// taken. Throws StartError when a port that was asked for cannot be had. `log` must outlive this.
+  AdminServer(const ListenSettings& settings, Log& log);
+
+  /// Begins to answer, as ready.
+  void Start();
+
+  /// From now on `/readyz` answers 503 with `reason`. Thread-safe.
+  void SetNotReady(const std::string& reason);
+
+ private:
+  class Handler final : public HttpHandler {
+   public:
+    [[nodiscard]] std::string_view AllowedMethods(std::string_view path) const override;
+    void Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
+               std::stop_token cut) override;
+    void SetNotReady(const std::string& reason);
+
+   private:
+    std::mutex mutex_;
+    std::optional<std::string> not_ready_;
+  };
+
+  Handler handler_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+}  // namespace dockercoins

@@ -1,0 +1,186 @@
+#include "common/exchange.h"
+
+#include <sys/socket.h>
+
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "common/access_log.h"
+#include "common/connection_stream.h"
+#include "httplib.h"
+
+namespace dockercoins {
+namespace {
+
+constexpr int kContinue = 100;
+constexpr int kNotFound = 404;
+constexpr int kMethodNotAllowed = 405;
+constexpr int kPayloadTooLarge = 413;
+constexpr int kInternalServerError = 500;
+
+bool Lists(std::string_view methods, std::string_view method) {
+  for (size_t at = methods.find(method); at != std::string_view::npos; at = methods.find(method, at + 1)) {
+    const size_t end = at + method.size();
+    const bool starts = at == 0 || methods[at - 1] == ' ';
+    if (starts && (end == methods.size() || methods[end] == ',')) return true;
+  }
+  return false;
+}
+
+/// RFC 9112, section 3.2.2: a server accepts `GET http://host/path` as well.
+void AcceptAbsoluteForm(httplib::Request& request) {
+  constexpr std::string_view kScheme = "http://";
+  if (!request.path.starts_with(kScheme)) return;
+  const std::string rest = request.path.substr(kScheme.size());
+  const size_t slash = rest.find('/');
+  // Without a host it is no such form, and no path that anybody knows.
+  if (rest.empty() || slash == 0) return;
+  request.path = slash == std::string::npos ? "/" : rest.substr(slash);
+}
+
+void Amend(httplib::Request& request) {
+  AcceptAbsoluteForm(request);
+  // The body is taken as it came: httplib would parse forms and refuse encodings.
+  request.headers.erase("Content-Type");
+  request.headers.erase("Content-Encoding");
+  // With neither a length nor chunks, httplib would read until the client closes.
+  if (!request.has_header("Content-Length") && !request.has_header("Transfer-Encoding")) {
+    request.set_header("Content-Length", "0");
+  }
+}
+
+/// Gives our answer to httplib.
+void Convert(HttpResponse from, httplib::Response& to) {
+  to.status = from.status;
+  for (const auto& [name, value] : from.headers) to.set_header(name, value);
+  if (from.stream_bytes == 0) {
+    to.set_content(std::move(from.body), from.content_type);
+    return;
+  }
+  to.set_content_provider(
+      from.stream_bytes, from.content_type,
+      [stream = std::move(from.stream)](size_t offset, size_t size, httplib::DataSink& sink) {
+        return stream(offset, size, sink.write);
+      });
+}
+
+}  // namespace
+
+void LogAccess(Log& log, const Connection& connection, std::string_view request_line,
+               std::optional<int> status, std::optional<uint64_t> body_bytes) {
+  log.Line(FormatAccessLine(
+      {.client = connection.client, .request_line = request_line, .status = status, .body_bytes = body_bytes},
+      std::chrono::system_clock::now()));
+}
+
+/// httplib's server without its sockets and threads.
+class Exchange::Server final : public httplib::Server {
+ public:
+  Server(HttpHandler& handler, Log& log, std::stop_token cut)
+      : handler_(handler), log_(log), cut_(std::move(cut)) {
+    // httplib takes a server without a socket for one that is being stopped, and cuts streamed answers off.
+    // This one never listens, accepts or closes: any other value will do.
+    svr_sock_ = 0;
+
+    set_expect_100_continue_handler([this](const httplib::Request& request, httplib::Response& response) {
+      const int refused = Refuse(request, response);
+      return refused != 0 ? refused : kContinue;
+    });
+    set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      if (Refuse(request, response) != 0) return HandlerResponse::Handled;
+      if (request.method == "POST") return HandlerResponse::Unhandled;
+      Answer(request, response, [](const TakeBytes& /*take*/) { return true; });
+      return HandlerResponse::Handled;
+    });
+    // Only a route has the body's reader. With a parameter, which "/" leaves empty, it is no regular
+    // expression: those take megabytes of stack for long paths.
+    Post("/:rest", [this](const httplib::Request& request, httplib::Response& response,
+                          const httplib::ContentReader& body) {
+      Answer(request, response, [&](const TakeBytes& take) { return body(take); });
+    });
+    set_error_handler([](const httplib::Request&, httplib::Response& response) {
+      // What httplib refuses itself has no text.
+      if (response.body.empty()) SetError(response, response.status, "the request could not be understood");
+      return HandlerResponse::Handled;
+    });
+    set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
+      // httplib gives it to HEAD alone, and there are no ranges.
+      response.headers.erase("Accept-Ranges");
+    });
+  }
+
+  /// Answers what `stream` reads.
+  void Serve(ConnectionStream& stream, const std::string& client) {
+    bool closed = false;
+    process_request(stream, client, 0, "", 0, /*close_connection=*/true, closed, Amend);
+    stream.Flush();
+  }
+
+ private:
+  static void SetError(httplib::Response& response, int status, const std::string& reason) {
+    HttpResponse error;
+    error.SetError(status, reason);
+    Convert(std::move(error), response);
+  }
+
+  /// Sets the refusal of a request that the handler need not see, and returns its status; 0 when there is
+  /// none.
+  int Refuse(const httplib::Request& request, httplib::Response& response) const {
+    const std::string_view allowed = handler_.AllowedMethods(request.path);
+    if (allowed.empty()) {
+      SetError(response, kNotFound, "there is no such path");
+    } else if (!Lists(allowed, request.method)) {
+      response.set_header("Allow", std::string(allowed));
+      SetError(response, kMethodNotAllowed, "allowed are " + std::string(allowed));
+    } else if (request.method == "POST" &&
+               request.get_header_value_u64("Content-Length") > handler_.MaxBodyBytes()) {
+      SetError(response, kPayloadTooLarge,
+               "at most " + std::to_string(handler_.MaxBodyBytes()) + " bytes are taken");
+    } else {
+      return 0;
+    }
+    return response.status;
+  }
+
+  void Answer(const httplib::Request& request, httplib::Response& response, const BodyReader& body) {
+    HttpResponse answer;
+    try {
+      handler_.Serve({.method = request.method, .path = request.path}, answer, body, cut_);
+    } catch (const std::exception& error) {
+      log_.Error(std::string("In an answer: ") + error.what());
+      answer = {};
+      answer.SetError(kInternalServerError, "the answer failed");
+    }
+    Convert(std::move(answer), response);
+  }
+
+  HttpHandler& handler_;
+  Log& log_;
+  const std::stop_token cut_;
+};
+
+Exchange::Exchange(HttpHandler& handler, Log& log, bool log_access, std::stop_token cut)
+    : server_(std::make_unique<Server>(handler, log, std::move(cut))), log_(log), log_access_(log_access) {}
+
+Exchange::~Exchange() = default;
+
+void Exchange::Serve(Connection& connection) {
+  // Kept for the access line; reading the body reuses the buffer.
+  const std::string request_line(RequestLine(connection.received));
+  // httplib would answer 206, or refuse a range that it cannot read; a server may ignore it (RFC 9110,
+  // section 14.2).
+  RemoveHeader(connection.received, "range");
+
+  ConnectionStream stream(connection);
+  server_->Serve(stream, connection.client);
+  ::shutdown(connection.fd.get(), SHUT_WR);
+  if (!log_access_) return;
+  if (stream.status()) {
+    LogAccess(log_, connection, request_line, stream.status(), stream.body_bytes());
+  } else {
+    LogAccess(log_, connection, request_line, std::nullopt, std::nullopt);
+  }
+}
+
+}  // namespace dockercoins

@@ -1,0 +1,45 @@
+#include "common/health_check.h"
+
+#include <chrono>
+#include <string>
+
+#include "common/dial.h"
+#include "httplib.h"
+
+namespace dockercoins {
+namespace {
+
+constexpr auto kHealthTimeout = std::chrono::seconds(2);
+
+/// The address at which a process on this machine reaches one that listens on `bind_address`.
+std::string ReachableAddress(const std::string& bind_address) {
+  // The loopback's IPv4 address is there even where there is no other, and `::` takes IPv4, too.
+  return bind_address == "::" || bind_address == "0.0.0.0" ? "127.0.0.1" : bind_address;
+}
+
+}  // namespace
+
+void CheckHealth(const ListenSettings& settings, bool has_service_port) {
+  if (settings.admin_port == 0) throw StartError("ADMIN_PORT=0: there is no admin port to ask");
+  const std::string address = ReachableAddress(settings.address);
+
+  httplib::Client client(address, settings.admin_port);
+  client.set_connection_timeout(kHealthTimeout);
+  client.set_read_timeout(kHealthTimeout);
+  const auto answer = client.Get("/healthz");
+  const std::string admin = Endpoint{.host = address, .port = settings.admin_port}.ToString();
+  if (!answer) throw StartError("no answer from the admin port " + admin);
+  if (answer->status != 200)
+    throw StartError("the admin port " + admin + " answers " + std::to_string(answer->status));
+
+  if (!has_service_port) return;
+  if (settings.port == 0) throw StartError("PORT=0: which port the service took is not known");
+  try {
+    // Connecting is enough: a connection that sends nothing does not stand in line.
+    (void)Dial({.host = address, .port = settings.port}, kHealthTimeout, {});
+  } catch (const UnreachableError& error) {
+    throw StartError(error.what());
+  }
+}
+
+}  // namespace dockercoins

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace dockercoins {
+
+/// A request, as far as a service needs to know it.
+struct HttpRequest {
+  std::string method;
+  std::string path;  ///< Decoded, without the query.
+};
+
+/// Takes a piece of a body; false ends it.
+using TakeBytes = std::function<bool(const char* data, size_t size)>;
+/// Hands a request's body to `take`, as it came, piece by piece; false when it did not arrive whole.
+using BodyReader = std::function<bool(const TakeBytes& take)>;
+
+/// What a service answers. The library adds the length and the end of the connection.
+struct HttpResponse {
+  int status = 200;
+  std::string content_type;
+  std::vector<std::pair<std::string, std::string>> headers;  ///< Further ones.
+  std::string body;
+
+  /// Instead of `body`, for large ones: writes `size` of the `stream_bytes` bytes, from `offset` on; false
+  /// when it cannot, which cuts the connection.
+  using Stream = std::function<bool(size_t offset, size_t size, const TakeBytes& write)>;
+  uint64_t stream_bytes = 0;
+  Stream stream;
+
+  /// Sets the body and its media type.
+  void SetContent(std::string content, std::string_view type);
+  /// Sets a body of `bytes` bytes that is written by `write_body`.
+  void SetStream(uint64_t bytes, std::string_view type, Stream write_body);
+  /// Sets `status` and a line of plain text that begins with it.
+  void SetError(int error_status, const std::string& reason);
+  /// Sets the refusal of a request that a stop has cut off.
+  void SetStopping();
+};
+
+/// What a service answers over HTTP. Called by several threads at once where its server has several.
+class HttpHandler {
+ public:
+  virtual ~HttpHandler() = default;
+
+  /// The methods that `path` (decoded) knows, as an Allow header lists them: "GET, HEAD". Empty: 404. POST is
+  /// possible at "/" only.
+  [[nodiscard]] virtual std::string_view AllowedMethods(std::string_view path) const = 0;
+
+  /// A body of more bytes than this, declared or counted, is refused with 413.
+  [[nodiscard]] virtual uint64_t MaxBodyBytes() const { return 0; }
+
+  /// Answers an allowed request (HEAD as GET: the body is left out for it); `body` is a POST's. When `cut` is
+  /// requested, what still runs should end, with SetStopping. An exception becomes a 500 and a line in the
+  /// log.
+  virtual void Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
+                     std::stop_token cut) = 0;
+};
+
+/// The reason phrase of a status that a service answers (RFC 9110, section 15).
+const char* StatusText(int status);
+
+/// The line of text that tells a client why it was refused.
+std::string RefusalText(int status, const std::string& reason);
+
+}  // namespace dockercoins

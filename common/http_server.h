@@ -1,0 +1,102 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/connection.h"
+#include "common/http_handler.h"
+#include "common/listen.h"
+#include "common/log.h"
+#include "common/request_queue.h"
+
+namespace dockercoins {
+
+class Exchange;
+
+/// An HTTP server that keeps slow clients away from the threads that serve.
+///
+/// One thread parks every connection until its request is complete, and puts it in a RequestQueue. So idle,
+/// half-sent and dripping connections cost the others nothing, and requests are served in the order in which
+/// they became complete. Every answer closes its connection.
+///
+/// The constructor, Start and Stop are for one thread.
+class HttpServer {
+ public:
+  struct Options {
+    size_t threads = 1;                   ///< How many requests are served at a time.
+    bool skip_clients_that_left = false;  ///< A client that closed its side before its turn is passed over.
+    bool log_access = true;
+  };
+
+  /// Serves what arrives at `socket` by `handler`. `handler` and `log` must outlive this.
+  HttpServer(ListenSocket socket, const Options& options, HttpHandler& handler, Log& log);
+  /// Stops, if that has not been done.
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  /// Begins to accept.
+  void Start();
+
+  /// Ends within little more than half a second: closes what is not complete, refuses what waits with 503,
+  /// lets what is being served finish for half a second, then cuts it off.
+  void Stop();
+
+  /// Where it listens.
+  [[nodiscard]] uint16_t port() const { return socket_.port; }
+
+ private:
+  using Connections = std::list<std::unique_ptr<Connection>>;
+  using Clock = std::chrono::steady_clock;
+
+  void Run(const std::stop_token& stop);
+  [[nodiscard]] int NextTimeoutMs() const;
+  void Accept();
+  void PauseAccepting();
+  void ResumeAccepting();
+  void MakeRoom();
+  void ReadRequest(Connection& connection);
+  void Enqueue(std::unique_ptr<Connection> connection);
+  void DropInput(Connection& connection);
+  void CloseExpired();
+  void TakeBackServed();
+  void Park(std::unique_ptr<Connection> connection, Connections& where, Clock::duration time);
+  std::unique_ptr<Connection> Unpark(Connection& connection);
+  void Close(Connection& connection);
+  void Refuse(std::unique_ptr<Connection> connection, int status, const std::string& reason);
+  void Answer(const Connection& connection, int status, const std::string& reason);
+  void Serve(Exchange& exchange, Connection& connection);
+  void GiveBack(std::unique_ptr<Connection> connection);
+
+  const Options options_;
+  ListenSocket socket_;
+  Log& log_;
+  UniqueFd epoll_;
+  UniqueFd wake_;  ///< An eventfd: served connections or a stop.
+
+  // Of the parking thread. Each list is in the order of its deadlines.
+  Connections parked_;
+  Connections lingering_;
+  Connections closed_;  ///< Kept until the events at hand have been dealt with.
+  size_t parked_bytes_ = 0;
+  bool accepting_ = true;
+  Clock::time_point resume_accepting_;
+
+  std::mutex served_mutex_;
+  std::vector<std::unique_ptr<Connection>> served_;
+  bool stopped_ = false;  ///< Under served_mutex_.
+
+  std::stop_source cut_;
+  RequestQueue queue_;
+  std::jthread thread_;
+};
+
+}  // namespace dockercoins

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/unique_fd.h"
+
+namespace dockercoins {
+
+/// A TCP socket that listens, non-blocking, and the port that it got.
+struct ListenSocket {
+  UniqueFd fd;
+  uint16_t port = 0;
+};
+
+/// Listens on `address` (IPv6 or IPv4; `::` takes both, and means 0.0.0.0 where there is no IPv6) and `port`
+/// (0: a free one). Never shares a port with another process. Throws StartError.
+ListenSocket Listen(const std::string& address, uint16_t port);
+
+}  // namespace dockercoins

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace dockercoins {
+
+/// Writes the service's log: a line an event, flushed at once. Thread-safe.
+///
+/// Blocks while the reader of a full pipe does not read; what must end in time has StopSignal's deadline.
+class Log {
+ public:
+  /// `name` is the service's, as in `INFO:worker:...`; `debug` lets Debug write. `fd` is not owned.
+  explicit Log(std::string name, bool debug = false, int fd = STDOUT_FILENO);
+
+  /// Writes `text` as it is; control characters in it are escaped, so that one event stays one line.
+  void Line(std::string_view text);
+
+  /// Write `LEVEL:name:text`.
+  void Debug(std::string_view text);
+  void Info(std::string_view text);
+  void Warning(std::string_view text);
+  void Error(std::string_view text);
+
+ private:
+  void Level(std::string_view level, std::string_view text);
+
+  const std::string name_;
+  const bool debug_;
+  const int fd_;
+  std::mutex mutex_;
+};
+
+/// `text` with control characters and bytes beyond ASCII as `\xNN`.
+std::string Escaped(std::string_view text);
+
+}  // namespace dockercoins

@@ -1,0 +1,73 @@
+#include "common/program.h"
+
+#include <malloc.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "common/health_check.h"
+#include "common/log.h"
+
+namespace dockercoins {
+namespace {
+
+void PrintHelp(const Program& program) {
+  std::printf(
+      "%s: %s\n\n"
+      "Usage: %s [--help | --version | --healthcheck]\n"
+      "  --help         this text\n"
+      "  --version      the version\n"
+      "  --healthcheck  exit status 0 when the service that runs with the same environment is healthy, else "
+      "1\n\n"
+      "Settings, from the environment:\n%s",
+      program.name, program.summary, program.name, program.variables);
+}
+
+/// The soft limit of open files is often 1,024: too few for a thousand workers that wait.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int Run(const Program& program, int argc, char** argv, const std::function<void()>& serve) {
+  if (argc > 2) throw SettingError("one flag at most is expected; see --help");
+  const std::string_view flag = argc == 2 ? argv[1] : "";
+  if (flag == "--help") {
+    PrintHelp(program);
+  } else if (flag == "--version") {
+    std::printf("%s (DockerCoins in C++) %s\n", program.name, DOCKERCOINS_VERSION);
+  } else if (flag == "--healthcheck") {
+    CheckHealth(program.has_service_port ? ReadListenSettings() : ReadAdminSettings(),
+                program.has_service_port);
+  } else if (argc == 2) {
+    throw SettingError("unknown flag " + Escaped(flag) + "; --help, --version and --healthcheck are known");
+  } else {
+    RaiseFileLimit();
+    // An arena a thread would cost hasher megabytes.
+    ::mallopt(M_ARENA_MAX, 1);
+    serve();
+  }
+  return EXIT_SUCCESS;
+}
+
+}  // namespace
+
+int RunProgram(const Program& program, int argc, char** argv, const std::function<void()>& serve) {
+  constexpr int kBadSetting = 2;
+  try {
+    return Run(program, argc, argv, serve);
+  } catch (const SettingError& error) {
+    std::fprintf(stderr, "%s: %s\n", program.name, error.what());
+    return kBadSetting;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", program.name, error.what());
+    return EXIT_FAILURE;
+  }
+}
+
+}  // namespace dockercoins

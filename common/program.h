@@ -1,0 +1,23 @@
+#pragma once
+
+#include <functional>
+
+#include "common/settings.h"
+
+namespace dockercoins {
+
+/// What a service says about itself on the command line.
+struct Program {
+  const char* name;       ///< As its binary is called.
+  const char* summary;    ///< One sentence for --help.
+  const char* variables;  ///< A line each for --help.
+  bool has_service_port;  ///< Worker has none.
+};
+
+/// Answers --help, --version and --healthcheck; otherwise prepares the process and runs `serve`.
+///
+/// Returns the exit status: 0, 1 for a failed start or health check, 2 for a bad setting or flag, with one
+/// line on stderr. Call it from main, with one thread running.
+int RunProgram(const Program& program, int argc, char** argv, const std::function<void()>& serve);
+
+}  // namespace dockercoins

@@ -1,0 +1,109 @@
+#include "common/redis_client.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace dockercoins {
+namespace {
+
+void SetOption(int fd, int level, int option, int value) {
+  ::setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+/// Finds a peer that vanished within half a minute or so, while one that only hangs keeps its connection.
+void KeepAlive(int fd) {
+  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 15);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+  // Keep-alive is silent while sent data waits for its acknowledgement; milliseconds.
+  SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000);
+}
+
+void SetTimeout(int fd, std::chrono::milliseconds timeout) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
+  timeval value{};
+  value.tv_sec = seconds.count();
+  value.tv_usec = std::chrono::microseconds(timeout - seconds).count();
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof(value));
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof(value));
+}
+
+}  // namespace
+
+RedisClient::RedisClient(RedisUrl url, std::chrono::milliseconds connect_timeout,
+                         std::optional<std::chrono::milliseconds> reply_timeout)
+    : url_(std::move(url)),
+
+      connect_timeout_(connect_timeout),
+      reply_timeout_(reply_timeout) {}
+
+RedisReply RedisClient::Command(const std::vector<std::string_view>& arguments) {
+  if (context_ && IsStale()) context_.reset();
+  if (!context_) Connect();
+  return Exchange(arguments);
+}
+
+bool RedisClient::IsStale() const {
+  // Between commands Redis has nothing to say: only the end of the connection makes it readable.
+  pollfd state{.fd = context_->fd, .events = POLLIN, .revents = 0};
+  return ::poll(&state, 1, 0) != 0;
+}
+
+void RedisClient::Connect() {
+  UniqueFd fd = Dial(url_.server, connect_timeout_, {});
+  SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  KeepAlive(fd.get());
+  if (reply_timeout_) SetTimeout(fd.get(), *reply_timeout_);
+  context_.reset(redisConnectFd(fd.get()));
+  if (!context_) throw std::bad_alloc();
+  (void)fd.Release();
+  try {
+    if (!url_.password.empty() && !url_.user.empty()) {
+      Exchange({"AUTH", url_.user, url_.password});
+    } else if (!url_.password.empty()) {
+      Exchange({"AUTH", url_.password});
+    }
+    if (url_.database != 0) Exchange({"SELECT", std::to_string(url_.database)});
+  } catch (...) {
+    context_.reset();
+    throw;
+  }
+}
+
+RedisReply RedisClient::Exchange(const std::vector<std::string_view>& arguments) {
+  std::vector<const char*> data;
+  std::vector<size_t> sizes;
+  for (const std::string_view argument : arguments) {
+    data.push_back(argument.data());
+    sizes.push_back(argument.size());
+  }
+  void* raw = nullptr;
+  const bool sent = redisAppendCommandArgv(context_.get(), static_cast<int>(arguments.size()), data.data(),
+                                           sizes.data()) == REDIS_OK;
+  errno = 0;
+  if (!sent || redisGetReply(context_.get(), &raw) != REDIS_OK) {
+    const bool timed_out = context_->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
+    std::string reason = timed_out ? "no reply in time" : context_->errstr;
+    // A late reply must not be taken for the next command's.
+    context_.reset();
+    throw std::runtime_error(url_.server.ToString() + ": " + reason);
+  }
+  RedisReply reply(static_cast<redisReply*>(raw), &freeReplyObject);
+  if (reply->type == REDIS_REPLY_ERROR) {
+    const std::string reason(reply->str, static_cast<size_t>(reply->len));
+    // While it reads its data from the disk, it is no more there than before it listened.
+    if (reason.starts_with("LOADING")) throw UnreachableError(url_.server, reason);
+    throw RedisReplyError(url_.server.ToString() + ": " + reason);
+  }
+  return reply;
+}
+
+}  // namespace dockercoins

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <hiredis/hiredis.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/dial.h"
+#include "common/url.h"
+
+namespace dockercoins {
+
+/// Redis answered a command with an error, and did not carry it out: `host:port: WRONGTYPE ...`.
+struct RedisReplyError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// A reply of Redis; see hiredis' redisReply for its fields.
+using RedisReply = std::unique_ptr<redisReply, decltype(&freeReplyObject)>;
+
+/// A connection to Redis that is made when it is first needed, and anew after it broke. Not thread-safe.
+class RedisClient {
+ public:
+  /// A reply is waited for `reply_timeout`; without one, for as long as the
+  /// connection lives, which TCP keep-alive finds out.
+  RedisClient(RedisUrl url, std::chrono::milliseconds connect_timeout,
+              std::optional<std::chrono::milliseconds> reply_timeout);
+
+  /// Sends a command and waits for its reply, connecting first where needed, also when Redis has closed the
+  /// connection since the last command. The arguments may hold any bytes.
+  ///
+  /// Throws UnreachableError when no connection could be made or Redis still loads its data (the command
+  /// was not carried out), RedisReplyError
+  /// when Redis refused the command, and std::runtime_error when the connection broke: then it is unknown
+  /// whether Redis carried the command out.
+  RedisReply Command(const std::vector<std::string_view>& arguments);
+
+ private:
+  [[nodiscard]] bool IsStale() const;
+  void Connect();
+  RedisReply Exchange(const std::vector<std::string_view>& arguments);
+
+  const RedisUrl url_;
+  const std::chrono::milliseconds connect_timeout_;
+  const std::optional<std::chrono::milliseconds> reply_timeout_;
+  std::unique_ptr<redisContext, decltype(&redisFree)> context_{nullptr, &redisFree};
+};
+
+}  // namespace dockercoins

@@ -1,0 +1,114 @@
+#include "common/request_queue.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <iterator>
+#include <system_error>
+#include <utility>
+
+namespace dockercoins {
+namespace {
+
+/// Room for thousands of workers, whose requests have 100 to 200 bytes; not for as many large requests.
+constexpr size_t kMaxComplete = 4096;
+constexpr size_t kMaxCompleteBytes = size_t{2} * 1024 * 1024;
+/// Each of these holds 16 KiB at most.
+constexpr size_t kMaxArriving = 128;
+
+}  // namespace
+
+RequestQueue::RequestQueue(size_t threads, std::function<Server()> make_server, Done done)
+    : max_threads_(threads), make_server_(std::move(make_server)), done_(std::move(done)) {}
+
+RequestQueue::~RequestQueue() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+}
+
+bool RequestQueue::Submit(std::unique_ptr<Connection>& connection) {
+  const std::lock_guard lock(mutex_);
+  if (stopped_ || !HasRoomFor(*connection)) return false;
+  if (connection->complete) complete_bytes_ += connection->received.size();
+  (connection->complete ? complete_ : arriving_).push_back(std::move(connection));
+  StartThreadIfNeeded();
+  changed_.notify_one();
+  return true;
+}
+
+bool RequestQueue::HasRoomFor(const Connection& connection) const {
+  if (!connection.complete) return arriving_.size() < kMaxArriving;
+  return complete_.size() < kMaxComplete && complete_bytes_ < kMaxCompleteBytes;
+}
+
+void RequestQueue::StartThreadIfNeeded() {
+  const size_t idle = threads_.size() - in_service_.size();
+  if (threads_.size() == max_threads_ || idle >= complete_.size() + arriving_.size()) return;
+  try {
+    threads_.emplace_back([this, serve = make_server_()] { Run(serve); });
+  } catch (const std::system_error&) {
+    // The system has no thread to spare: those that run serve the line, more slowly.
+    if (threads_.empty()) throw;
+  }
+}
+
+RequestQueue::Line* RequestQueue::NextLine() {
+  if (!complete_.empty()) return &complete_;
+  const size_t arriving_limit = std::max<size_t>(1, max_threads_ / 2);
+  if (!arriving_.empty() && arriving_in_service_ < arriving_limit) return &arriving_;
+  return nullptr;
+}
+
+void RequestQueue::Run(const Server& serve) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    Line* line = nullptr;
+    changed_.wait(lock, [&] { return stopped_ || (line = NextLine()) != nullptr; });
+    if (stopped_) return;
+    std::unique_ptr<Connection> connection = std::move(line->front());
+    line->pop_front();
+    const bool arriving = line == &arriving_;
+    if (!arriving) complete_bytes_ -= connection->received.size();
+    in_service_.push_back(connection.get());
+    if (arriving) ++arriving_in_service_;
+
+    lock.unlock();
+    serve(*connection);
+    lock.lock();
+
+    in_service_.erase(std::find(in_service_.begin(), in_service_.end(), connection.get()));
+    if (arriving) --arriving_in_service_;
+    changed_.notify_all();
+    lock.unlock();
+    done_(std::move(connection));
+    lock.lock();
+  }
+}
+
+std::vector<std::unique_ptr<Connection>> RequestQueue::Stop() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  changed_.notify_all();
+  std::vector<std::unique_ptr<Connection>> waiting;
+  std::move(complete_.begin(), complete_.end(), std::back_inserter(waiting));
+  std::move(arriving_.begin(), arriving_.end(), std::back_inserter(waiting));
+  complete_bytes_ = 0;
+  complete_.clear();
+  arriving_.clear();
+  return waiting;
+}
+
+bool RequestQueue::AwaitIdle(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [this] { return in_service_.empty(); });
+}
+
+void RequestQueue::CutOff() {
+  const std::lock_guard lock(mutex_);
+  for (const Connection* connection : in_service_) ::shutdown(connection->fd.get(), SHUT_RDWR);
+}
+
+}  // namespace dockercoins

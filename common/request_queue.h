@@ -1,0 +1,71 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "common/connection.h"
+
+namespace dockercoins {
+
+/// Serves complete requests in the order in which they arrived, at most `threads` at a time.
+///
+/// With one thread this is DockerCoins' bottleneck, on purpose: the scaling lesson is about finding it.
+/// Requests whose body is still on its way stand in a second line, which gets half of the threads at most, so
+/// that slow senders cannot take them all. Threads are started when they are first needed.
+class RequestQueue {
+ public:
+  /// Serves one connection; called by one thread only.
+  using Server = std::function<void(Connection&)>;
+  /// Takes a connection that was served; called by any of the threads.
+  using Done = std::function<void(std::unique_ptr<Connection>)>;
+
+  /// `make_server` gives each thread a Server of its own; it is called under a lock.
+  RequestQueue(size_t threads, std::function<Server()> make_server, Done done);
+  /// Waits for what is being served.
+  ~RequestQueue();
+  RequestQueue(const RequestQueue&) = delete;
+  RequestQueue& operator=(const RequestQueue&) = delete;
+
+  /// Puts a connection at the end of its line. Returns false when that is full, or after Stop: `connection`
+  /// stays the caller's, who refuses it. Thread-safe.
+  [[nodiscard]] bool Submit(std::unique_ptr<Connection>& connection);
+
+  /// Serves nothing more, and returns the connections that wait. Call it once.
+  [[nodiscard]] std::vector<std::unique_ptr<Connection>> Stop();
+
+  /// Waits until nothing is being served; false when that was not so at `deadline`. Thread-safe.
+  bool AwaitIdle(std::chrono::steady_clock::time_point deadline);
+
+  /// Shuts down the sockets of what is being served, which ends its reads and writes. Thread-safe.
+  void CutOff();
+
+ private:
+  using Line = std::deque<std::unique_ptr<Connection>>;
+
+  [[nodiscard]] bool HasRoomFor(const Connection& connection) const;
+  void StartThreadIfNeeded();
+  void Run(const Server& serve);
+  Line* NextLine();
+
+  const size_t max_threads_;
+  const std::function<Server()> make_server_;
+  const Done done_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Line complete_;
+  Line arriving_;
+  std::vector<const Connection*> in_service_;
+  size_t arriving_in_service_ = 0;
+  size_t complete_bytes_ = 0;  ///< Received of what stands in complete_.
+  bool stopped_ = false;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace dockercoins

@@ -1,0 +1,105 @@
+#include "common/settings.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+
+#include "common/log.h"
+
+namespace dockercoins {
+namespace {
+
+/// A year; anything longer is a slip of the keyboard, and far from the clocks' limits.
+constexpr uint64_t kMaxDelayMs = 31'536'000'000;
+
+std::optional<std::string> Variable(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr) return std::nullopt;
+  return value;
+}
+
+[[noreturn]] void Refuse(const char* name, std::string_view value, const std::string& allowed) {
+  throw SettingError(std::string(name) + "=" + Escaped(value) + ": " + allowed);
+}
+
+uint64_t ReadNumber(const char* name, const char* default_value, uint64_t max, const std::string& allowed) {
+  const std::string value = Variable(name).value_or(default_value);
+  uint64_t number = 0;
+  const char* end = value.data() + value.size();
+  const auto [parsed, error] = std::from_chars(value.data(), end, number);
+  if (error != std::errc() || parsed != end || number > max) Refuse(name, value, allowed);
+  return number;
+}
+
+uint16_t ReadPort(const char* name, const char* default_value, const char* zero) {
+  return static_cast<uint16_t>(ReadNumber(
+      name, default_value, UINT16_MAX, std::string("a port from 1 to 65535 is expected, or 0 for ") + zero));
+}
+
+std::string ReadAddress() {
+  constexpr const char* kName = "BIND_ADDRESS";
+  std::string address = Variable(kName).value_or("::");
+  std::array<unsigned char, sizeof(in6_addr)> binary{};
+  if (::inet_pton(AF_INET6, address.c_str(), binary.data()) != 1 &&
+      ::inet_pton(AF_INET, address.c_str(), binary.data()) != 1) {
+    Refuse(kName, address, "an IPv6 or IPv4 address is expected, such as :: or 127.0.0.1");
+  }
+  return address;
+}
+
+}  // namespace
+
+ListenSettings ReadAdminSettings() {
+  return {.address = ReadAddress(),
+          .port = 0,
+          .admin_port = ReadPort("ADMIN_PORT", "9797", "none"),
+          .admin_asked = Variable("ADMIN_PORT").has_value()};
+}
+
+ListenSettings ReadListenSettings() {
+  ListenSettings settings = ReadAdminSettings();
+  settings.port = ReadPort("PORT", "80", "a free one");
+  return settings;
+}
+
+std::chrono::milliseconds ReadDelay() {
+  return std::chrono::milliseconds(
+      ReadNumber("DELAY_MS", "100", kMaxDelayMs, "whole milliseconds are expected, from 0 to a year"));
+}
+
+HttpUrl ReadHttpUrl(const char* variable, const char* default_value) {
+  const std::string value = Variable(variable).value_or(default_value);
+  try {
+    return HttpUrl::Parse(value);
+  } catch (const std::invalid_argument& error) {
+    Refuse(variable, value, std::string("http://host[:port][/path] is expected (") + error.what() + ")");
+  }
+}
+
+RedisUrl ReadRedisUrl() {
+  constexpr const char* kName = "REDIS_URL";
+  const std::string value = Variable(kName).value_or("redis://redis:6379");
+  try {
+    return RedisUrl::Parse(value);
+  } catch (const std::invalid_argument& error) {
+    Refuse(kName, value,
+           std::string("redis://[[user]:password@]host[:port][/db] is expected (") + error.what() + ")");
+  }
+}
+
+std::filesystem::path ReadFolder(const char* variable, const char* default_value) {
+  const std::string value = Variable(variable).value_or(default_value);
+  if (value.empty()) Refuse(variable, value, "a folder is expected");
+  return value;
+}
+
+bool ReadDebug() {
+  const std::string value = Variable("DEBUG").value_or("");
+  return value.starts_with('y') || value.starts_with('Y');
+}
+
+}  // namespace dockercoins

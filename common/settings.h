@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "common/url.h"
+
+namespace dockercoins {
+
+/// A variable of the environment or a flag has a value that is not allowed; ends the process with status 2.
+struct SettingError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// The service could not start (port taken, folder missing); ends the process with status 1.
+struct StartError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Where a service listens.
+struct ListenSettings {
+  std::string address;       ///< BIND_ADDRESS
+  uint16_t port = 0;         ///< PORT; 0 takes a free one. Not read by worker, which has no such port.
+  uint16_t admin_port = 0;   ///< ADMIN_PORT; 0: none.
+  bool admin_asked = false;  ///< ADMIN_PORT was set, so that it must be had.
+};
+
+// Each of these reads one variable (or a few that belong together) from the environment, or gives its
+// default. They throw SettingError, which names the variable, its value and what is allowed. Call them before
+// there is a second thread.
+
+/// BIND_ADDRESS, ADMIN_PORT and PORT, for rng, hasher and webui.
+ListenSettings ReadListenSettings();
+/// BIND_ADDRESS and ADMIN_PORT, for worker.
+ListenSettings ReadAdminSettings();
+/// DELAY_MS: how long the simulated work takes.
+std::chrono::milliseconds ReadDelay();
+/// The `http://` URL in `variable`.
+HttpUrl ReadHttpUrl(const char* variable, const char* default_value);
+/// REDIS_URL.
+RedisUrl ReadRedisUrl();
+/// The folder in `variable`; whether it exists shows when it is opened.
+std::filesystem::path ReadFolder(const char* variable, const char* default_value);
+/// DEBUG: on when it begins with y or Y. Never fails.
+bool ReadDebug();
+
+}  // namespace dockercoins

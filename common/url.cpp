@@ -1,0 +1,131 @@
+#include "common/url.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <stdexcept>
+
+namespace dockercoins {
+namespace {
+
+constexpr uint16_t kHttpPort = 80;
+constexpr uint16_t kRedisPort = 6379;
+
+[[noreturn]] void Refuse(const char* why) { throw std::invalid_argument(why); }
+
+/// Takes `scheme` from the front of `text`.
+void SkipScheme(std::string_view& text, std::string_view scheme) {
+  if (!text.starts_with(scheme)) Refuse("another scheme");
+  text.remove_prefix(scheme.size());
+}
+
+/// Cuts `text` before the first of `delimiters` and returns what was behind the cut, the delimiter included.
+std::string_view CutBefore(std::string_view& text, std::string_view delimiters) {
+  const size_t at = std::min(text.find_first_of(delimiters), text.size());
+  const std::string_view rest = text.substr(at);
+  text = text.substr(0, at);
+  return rest;
+}
+
+template <typename Number>
+Number ParseNumber(std::string_view digits) {
+  Number number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error != std::errc() || end != digits.data() + digits.size()) Refuse("not a number");
+  return number;
+}
+
+bool IsHostCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+         c == '_';
+}
+
+Endpoint ParseEndpoint(std::string_view text, uint16_t default_port) {
+  Endpoint server{.host = "", .port = default_port};
+  if (text.starts_with('[')) {
+    const size_t end = text.find(']');
+    if (end == std::string_view::npos) Refuse("no closing bracket");
+    server.host = text.substr(1, end - 1);
+    if (!std::all_of(server.host.begin(), server.host.end(),
+                     [](char c) { return IsHostCharacter(c) || c == ':' || c == '%'; })) {
+      Refuse("not an address");
+    }
+    text.remove_prefix(end + 1);
+  } else {
+    const std::string_view rest = CutBefore(text, ":");
+    server.host = text;
+    if (!std::all_of(server.host.begin(), server.host.end(), IsHostCharacter)) Refuse("not a host name");
+    text = rest;
+  }
+  if (server.host.empty()) Refuse("no host");
+  if (!text.empty()) {
+    if (text.front() != ':') Refuse("something behind the host");
+    server.port = ParseNumber<uint16_t>(text.substr(1));
+    if (server.port == 0) Refuse("port 0");
+  }
+  return server;
+}
+
+std::optional<int> HexValue(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return std::nullopt;
+}
+
+std::string PercentDecoded(std::string_view text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded += text[i];
+      continue;
+    }
+    const auto high = i + 2 < text.size() ? HexValue(text[i + 1]) : std::nullopt;
+    const auto low = high ? HexValue(text[i + 2]) : std::nullopt;
+    if (!low) Refuse("a % without two hexadecimal digits");
+    decoded += static_cast<char>(*high * 16 + *low);
+    i += 2;
+  }
+  return decoded;
+}
+
+}  // namespace
+
+std::string Endpoint::ToString() const {
+  const bool is_ipv6 = host.find(':') != std::string::npos;
+  return (is_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+HttpUrl HttpUrl::Parse(std::string_view text) {
+  SkipScheme(text, "http://");
+  std::string_view path = CutBefore(text, "/?#");
+  if (path.find_first_of("?# ") != std::string_view::npos) Refuse("a query, a fragment or a space");
+  if (std::any_of(path.begin(), path.end(), [](char c) { return c < 0x21 || c > 0x7e; })) Refuse("not ASCII");
+  while (path.ends_with('/')) path.remove_suffix(1);
+  return {.server = ParseEndpoint(text, kHttpPort), .path = std::string(path)};
+}
+
+RedisUrl RedisUrl::Parse(std::string_view text) {
+  SkipScheme(text, "redis://");
+  RedisUrl url;
+  // A password may hold an @ or a slash that nobody encoded: the last @ ends it.
+  if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
+    std::string_view user = text.substr(0, at);
+    const std::string_view password = CutBefore(user, ":");
+    if (password.empty()) Refuse("a user without a password");
+    url.user = PercentDecoded(user);
+    url.password = PercentDecoded(password.substr(1));
+    text.remove_prefix(at + 1);
+  }
+  std::string_view database = CutBefore(text, "/");
+  url.server = ParseEndpoint(text, kRedisPort);
+  if (!database.empty()) database.remove_prefix(1);
+  if (!database.empty()) {
+    url.database = ParseNumber<uint32_t>(database);
+    if (url.database > std::numeric_limits<int32_t>::max()) Refuse("not a database");
+  }
+  return url;
+}
+
+}  // namespace dockercoins

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace dockercoins {
+
+/// A server to talk to.
+struct Endpoint {
+  std::string host;  ///< A name or an address, IPv6 without brackets.
+  uint16_t port = 0;
+
+  /// `host:port`, an IPv6 address in brackets; for messages and Host headers.
+  [[nodiscard]] std::string ToString() const;
+};
+
+/// `http://host[:port][/path]`.
+struct HttpUrl {
+  Endpoint server;
+  std::string path;  ///< Without a slash at the end, so that "/32" can follow; often empty.
+
+  /// Throws std::invalid_argument when `text` has another form.
+  static HttpUrl Parse(std::string_view text);
+};
+
+/// `redis://[[user]:password@]host[:port][/db]`; user and password may be percent-encoded.
+struct RedisUrl {
+  Endpoint server;
+  std::string user;
+  std::string password;
+  uint32_t database = 0;
+
+  /// Throws std::invalid_argument when `text` has another form.
+  static RedisUrl Parse(std::string_view text);
+};
+
+}  // namespace dockercoins

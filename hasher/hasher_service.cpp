@@ -1,0 +1,60 @@
+#include "hasher/hasher_service.h"
+
+#include <utility>
+
+#include "common/sleep.h"
+#include "hasher/sha256.h"
+
+namespace dockercoins {
+namespace {
+
+constexpr int kBadRequest = 400;
+constexpr int kPayloadTooLarge = 413;
+/// The contract's limit: far beyond what the lesson needs, and hashed in well under a second.
+constexpr uint64_t kMaxBodyBytes = 64ULL * 1024 * 1024;
+
+}  // namespace
+
+HasherService::HasherService(std::string hostname, std::chrono::milliseconds delay)
+    : hostname_(std::move(hostname)), delay_(delay) {}
+
+std::string_view HasherService::AllowedMethods(std::string_view path) const {
+  return path == "/" ? "GET, HEAD, POST" : "";
+}
+
+uint64_t HasherService::MaxBodyBytes() const { return kMaxBodyBytes; }
+
+void HasherService::Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
+                          std::stop_token cut) {
+  if (request.method == "POST") {
+    Hash(response, body, std::move(cut));
+  } else {
+    response.SetContent("HASHER running on " + hostname_ + "\n", "text/html; charset=utf-8");
+  }
+}
+
+void HasherService::Hash(HttpResponse& response, const BodyReader& body, std::stop_token cut) const {
+  Sha256 sha256;
+  uint64_t bytes = 0;
+  const bool whole = body([&](const char* data, size_t size) {
+    bytes += size;
+    if (bytes > kMaxBodyBytes) return false;
+    sha256.Update(data, size);
+    return true;
+  });
+  if (bytes > kMaxBodyBytes) {
+    response.SetError(kPayloadTooLarge, "at most " + std::to_string(kMaxBodyBytes) + " bytes are taken");
+    return;
+  }
+  if (!whole) {
+    response.SetError(kBadRequest, "the body did not arrive as it was declared");
+    return;
+  }
+  if (!SleepFor(delay_, std::move(cut))) {
+    response.SetStopping();
+    return;
+  }
+  response.SetContent(sha256.HexDigest(), "text/plain; charset=utf-8");
+}
+
+}  // namespace dockercoins

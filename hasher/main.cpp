@@ -1,0 +1,34 @@
+#include "common/hostname.h"
+#include "common/program.h"
+#include "common/service.h"
+#include "hasher/hasher_service.h"
+
+namespace {
+
+constexpr dockercoins::Program kProgram = {
+    .name = "hasher",
+    .summary = "the SHA-256 of what is POSTed to it.",
+    .variables =
+        "  PORT          port to listen on, 0: a free one (80)\n"
+        "  BIND_ADDRESS  address to listen on (::, which is IPv4 too)\n"
+        "  ADMIN_PORT    port for /healthz and /readyz, 0: none (9797)\n"
+        "  DELAY_MS      how long a hash takes, milliseconds (100)\n"
+        "  DEBUG         y: debug log\n",
+    .has_service_port = true,
+};
+
+void Run() {
+  using namespace dockercoins;
+  StopSignal stop;
+  const ListenSettings settings = ReadListenSettings();
+  const auto delay = ReadDelay();
+  Log log(kProgram.name, ReadDebug());
+
+  HasherService service(Hostname(), delay);
+  const HttpServer::Options many_at_a_time = {.threads = 64};
+  ServeHttp("HASHER", settings, many_at_a_time, service, log, stop);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return dockercoins::RunProgram(kProgram, argc, argv, Run); }

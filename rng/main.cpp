@@ -1,0 +1,35 @@
+#include "common/hostname.h"
+#include "common/program.h"
+#include "common/service.h"
+#include "rng/rng_service.h"
+
+namespace {
+
+constexpr dockercoins::Program kProgram = {
+    .name = "rng",
+    .summary = "random bytes over HTTP, one request at a time.",
+    .variables =
+        "  PORT          port to listen on, 0: a free one (80)\n"
+        "  BIND_ADDRESS  address to listen on (::, which is IPv4 too)\n"
+        "  ADMIN_PORT    port for /healthz and /readyz, 0: none (9797)\n"
+        "  DELAY_MS      how long a request takes, milliseconds (100)\n"
+        "  DEBUG         y: debug log\n",
+    .has_service_port = true,
+};
+
+void Run() {
+  using namespace dockercoins;
+  StopSignal stop;
+  const ListenSettings settings = ReadListenSettings();
+  const auto delay = ReadDelay();
+  Log log(kProgram.name, ReadDebug());
+
+  RngService service(Hostname(), delay);
+  // One thread: this is the bottleneck that the scaling lesson is about.
+  const HttpServer::Options one_at_a_time = {.threads = 1, .skip_clients_that_left = true};
+  ServeHttp("RNG", settings, one_at_a_time, service, log, stop);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return dockercoins::RunProgram(kProgram, argc, argv, Run); }

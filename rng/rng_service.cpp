@@ -1,0 +1,81 @@
+#include "rng/rng_service.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "common/settings.h"
+#include "common/sleep.h"
+
+namespace dockercoins {
+namespace {
+
+constexpr const char* kUrandom = "/dev/urandom";
+constexpr int kBadRequest = 400;
+
+/// True for "/" and a run of digits.
+bool IsNumberPath(std::string_view path) {
+  return path.starts_with('/') && path.size() > 1 &&
+         path.find_first_not_of("0123456789", 1) == std::string_view::npos;
+}
+
+/// The number of bytes that a number path asks for, if it is within the limit.
+std::optional<uint64_t> WantedBytes(std::string_view path) {
+  uint64_t bytes = 0;
+  const auto [end, error] = std::from_chars(path.data() + 1, path.data() + path.size(), bytes);
+  if (error != std::errc() || bytes > RngService::kMaxBytes) return std::nullopt;
+  return bytes;
+}
+
+/// Writes `size` bytes from `urandom` to the client, in pieces that keep memory flat.
+bool StreamRandomBytes(int urandom, size_t size, const TakeBytes& write) {
+  std::array<char, size_t{16} * 1024> buffer{};
+  while (size > 0) {
+    const ssize_t count = ::read(urandom, buffer.data(), std::min(size, buffer.size()));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0 || !write(buffer.data(), static_cast<size_t>(count))) return false;
+    size -= static_cast<size_t>(count);
+  }
+  return true;
+}
+
+}  // namespace
+
+RngService::RngService(std::string hostname, std::chrono::milliseconds delay)
+    : hostname_(std::move(hostname)), delay_(delay), urandom_(::open(kUrandom, O_RDONLY | O_CLOEXEC)) {
+  if (!urandom_) throw StartError(std::string(kUrandom) + ": " + std::strerror(errno));
+}
+
+std::string_view RngService::AllowedMethods(std::string_view path) const {
+  return path == "/" || IsNumberPath(path) ? "GET, HEAD" : "";
+}
+
+void RngService::Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& /*body*/,
+                       std::stop_token cut) {
+  if (request.path == "/") {
+    response.SetContent("RNG running on " + hostname_ + "\n", "text/html; charset=utf-8");
+    return;
+  }
+  const auto bytes = WantedBytes(request.path);
+  if (!bytes) {
+    response.SetError(kBadRequest, "at most " + std::to_string(kMaxBytes) + " bytes are given at once");
+    return;
+  }
+  if (!SleepFor(delay_, std::move(cut))) {
+    response.SetStopping();
+    return;
+  }
+  response.SetStream(*bytes, "application/octet-stream",
+                     [this](size_t /*offset*/, size_t size, const TakeBytes& write) {
+                       return StreamRandomBytes(urandom_.get(), size, write);
+                     });
+}
+
+}  // namespace dockercoins

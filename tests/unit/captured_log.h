@@ -1,0 +1,52 @@
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "common/log.h"
+#include "common/unique_fd.h"
+
+namespace dockercoins {
+
+/// A log whose lines a test reads. Thread-safe.
+class CapturedLog {
+ public:
+  explicit CapturedLog(const std::string& name = "test", bool debug = false)
+      : log_(name, debug, file_.get()) {}
+
+  [[nodiscard]] Log& log() { return log_; }
+
+  /// All that was written.
+  [[nodiscard]] std::string Text() const {
+    std::string text;
+    std::array<char, 4096> buffer{};
+    ssize_t count = 0;
+    while ((count = ::pread(file_.get(), buffer.data(), buffer.size(), static_cast<off_t>(text.size()))) >
+           0) {
+      text.append(buffer.data(), static_cast<size_t>(count));
+    }
+    return text;
+  }
+
+  /// Without their line ends.
+  [[nodiscard]] std::vector<std::string> Lines() const {
+    std::vector<std::string> lines;
+    const std::string text = Text();
+    size_t begin = 0;
+    for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
+      lines.push_back(text.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    return lines;
+  }
+
+ private:
+  const UniqueFd file_{::memfd_create("log", MFD_CLOEXEC)};
+  Log log_;
+};
+
+}  // namespace dockercoins

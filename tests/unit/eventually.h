@@ -1,0 +1,22 @@
+#pragma once
+
+#include <chrono>
+#include <thread>
+
+namespace dockercoins {
+
+/// How long a test waits for what must come: far beyond what a slow machine under a sanitizer takes.
+constexpr auto kPatience = std::chrono::seconds(20);
+
+/// Waits until `condition` holds; false when it did not for as long as a test has patience.
+template <typename Condition>
+[[nodiscard]] bool Eventually(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+}  // namespace dockercoins

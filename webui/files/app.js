@@ -1,0 +1,62 @@
+// The dashboard: reads the counters, computes the speeds, shows both.
+
+import { Graph } from "./graph.js";
+import { follow } from "./reader.js";
+import { SETTLING, Series } from "./series.js";
+import * as words from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+
+/** Sets an element's text, if it is another: a live region must not speak twice. */
+function say(id, text) {
+  const element = byId(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const series = new Series();
+const announcer = new words.Announcer();
+const graph = globalThis.Dygraph ? new Graph(byId("graph"), showMoment) : null;
+/** Seconds by which the server's clock is ahead of this one, as of the last reading. */
+let ahead = 0;
+
+function showMoment(row) {
+  say("then", row ? ` at ${words.timeOfDay(row.time)}` : "");
+  say("speed-then", row ? ` ${words.instant(row.speed)}` : "");
+  say("average-then", row ? ` ${words.average(row.average)}` : "");
+}
+
+function showState(state, reason = "") {
+  byId("state").dataset.state = state;
+  say("state", words.STATES[state]);
+  say("reason", reason);
+  byId("reason").title = reason;
+}
+
+function showSpeeds({ speed, average }) {
+  say("speed", words.speedText(speed));
+  say("average", words.average(average));
+  byId("tweet").href = words.shareUrl(speed);
+}
+
+function onReading(reading) {
+  ahead = reading.time - Date.now() / 1000;
+  const row = series.add(reading);
+  showState("live");
+  showSpeeds(row);
+  say("hashes", words.count(reading.hashes));
+  say("coins", words.count(reading.coins));
+  const sentence = announcer.sentence(row.average, reading.time);
+  if (sentence) say("announcement", sentence);
+  graph?.show(series.rows, reading.time);
+}
+
+function onTrouble(trouble) {
+  series.interrupt(trouble.kind === "redis" ? SETTLING : 0);
+  showState(trouble.kind, trouble.message);
+  showSpeeds({ speed: null, average: null });
+  // Time goes on, and the gap grows.
+  graph?.show(series.rows, Date.now() / 1000 + ahead);
+}
+
+if (!graph) byId("graph").textContent = "The chart library could not be loaded, so there is no graph.";
+follow("json", onReading, onTrouble);

@@ -1,0 +1,78 @@
+// Asks the web UI for the counters, once a second, one request at a time.
+
+/** Milliseconds from one request to the next. */
+export const PERIOD = 1000;
+/** The web UI answers within a second, with or without Redis; the rest is for the network. */
+export const TIMEOUT = 3000;
+/**
+ * At least so long from an answer to the next request. When one answer was slow and the next is not, two readings could
+ * else be taken at nearly the same moment, and a report of 4 hashes between them would look like hundreds a second.
+ */
+export const SHORTEST_PAUSE = 900;
+
+/** Why there is no reading; `kind` is "redis", "webui" or "answer". */
+export class Trouble extends Error {
+  constructor(kind, reason) {
+    super(reason);
+    this.kind = kind;
+  }
+}
+
+/** What /json answered, as {time, hashes, coins}: seconds since 1970 and two numbers. Throws Trouble. */
+export function parse(status, text) {
+  let answer;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    answer = null;
+  }
+  if (status === 503 && typeof answer?.error === "string") throw new Trouble("redis", answer.error);
+  // Another 503 is a proxy's, and so is a page in HTML.
+  if (status !== 200) throw new Trouble("webui", `its answer has the status ${status}`);
+  if (answer === null) throw new Trouble("webui", "its answer is not JSON");
+  const { coins, hashes, now } = answer;
+  if (hashes !== null && !/^-?\d{1,19}$/.test(hashes)) {
+    throw new Trouble("answer", `the counter is ${JSON.stringify(hashes)}`);
+  }
+  if (!Number.isInteger(coins) || !Number.isFinite(now)) throw new Trouble("answer", `it is ${text.slice(0, 100)}`);
+  return { time: now, hashes: Number(hashes ?? 0), coins };
+}
+
+/** One reading. Throws Trouble. */
+export async function read(url) {
+  let response;
+  let text;
+  try {
+    response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+    text = await response.text();
+  } catch (error) {
+    const late = error.name === "TimeoutError";
+    throw new Trouble("webui", late ? `no answer within ${TIMEOUT / 1000} s` : "no connection");
+  }
+  return parse(response.status, text);
+}
+
+/** Milliseconds to wait before the next request. */
+export function pause(asked, answered) {
+  return Math.max(asked + PERIOD - answered, SHORTEST_PAUSE);
+}
+
+const sleep = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
+
+/** Reads for as long as the page lives; calls onReading or onTrouble after each request. */
+export async function follow(url, onReading, onTrouble) {
+  for (;;) {
+    const asked = performance.now();
+    let reading;
+    let trouble;
+    try {
+      reading = await read(url);
+    } catch (error) {
+      trouble = error;
+    }
+    const wait = sleep(pause(asked, performance.now()));
+    if (trouble) onTrouble(trouble);
+    else onReading(reading);
+    await wait;
+  }
+}

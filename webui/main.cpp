@@ -1,0 +1,40 @@
+#include "common/program.h"
+#include "common/service.h"
+#include "webui/redis_counters.h"
+#include "webui/webui_service.h"
+
+namespace {
+
+constexpr dockercoins::Program kProgram = {
+    .name = "webui",
+    .summary = "the dashboard, which shows the mining speed.",
+    .variables =
+        "  PORT          port to listen on, 0: a free one (80)\n"
+        "  REDIS_URL     redis://[[user]:password@]host[:port][/db] (redis://redis:6379)\n"
+        "  FILES_DIR     the dashboard's files (/files)\n"
+        "  ASSETS_DIR    where the chart library lies, served under /assets/ (/usr/share/javascript)\n"
+        "  BIND_ADDRESS  address to listen on (::, which is IPv4 too)\n"
+        "  ADMIN_PORT    port for /healthz and /readyz, 0: none (9797)\n"
+        "  DEBUG         y: debug log\n",
+    .has_service_port = true,
+};
+
+void Run() {
+  using namespace dockercoins;
+  StopSignal stop;
+  const ListenSettings settings = ReadListenSettings();
+  const RedisUrl redis_url = ReadRedisUrl();
+  const auto files = ReadFolder("FILES_DIR", "/files");
+  const auto assets = ReadFolder("ASSETS_DIR", "/usr/share/javascript");
+  Log log(kProgram.name, ReadDebug());
+
+  RedisCounters counters(redis_url);
+  WebuiService service(counters, files, assets);
+  // As many as browsers may wait at once while Redis hangs; they are started when they are needed.
+  const HttpServer::Options a_class_at_a_time = {.threads = 128};
+  ServeHttp("WEBUI", settings, a_class_at_a_time, service, log, stop);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return dockercoins::RunProgram(kProgram, argc, argv, Run); }

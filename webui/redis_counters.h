@@ -1,0 +1,57 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <variant>
+
+#include "common/redis_client.h"
+
+namespace dockercoins {
+
+/// What all workers together have done.
+struct Counters {
+  int64_t coins = 0;                  ///< How many coins the wallet holds.
+  std::optional<std::string> hashes;  ///< The counter as Redis has it; nothing before the first update.
+};
+
+/// Reads the counters. Thread-safe.
+class CountersReader {
+ public:
+  virtual ~CountersReader() = default;
+  /// The counters as they are after this call began; throws std::runtime_error with the reason, within a
+  /// second.
+  virtual Counters Read() = 0;
+};
+
+/// Reads them from Redis, on a thread of its own: a Redis or a name server that hangs cannot be interrupted,
+/// and must not keep the web UI's threads. Requests that come together share a reading.
+class RedisCounters final : public CountersReader {
+ public:
+  explicit RedisCounters(RedisUrl url);
+  /// Waits for a reading that is under way.
+  ~RedisCounters() override;
+
+  Counters Read() override;
+
+ private:
+  using Result = std::variant<Counters, std::string>;
+
+  void Run(const std::stop_token& stop);
+  Result ReadRedis();
+
+  RedisClient redis_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  uint64_t requested_ = 0;  ///< How many readings have been asked for,
+  uint64_t answered_ = 0;   ///< and how many of them result_ answers: it was begun after they were asked.
+  Result result_;
+  std::jthread thread_;
+};
+
+}  // namespace dockercoins

@@ -1,0 +1,114 @@
+#include "webui/webui_service.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace dockercoins {
+namespace {
+
+constexpr int kFound = 302;
+constexpr int kServiceUnavailable = 503;
+constexpr const char* kJson = "application/json; charset=utf-8";
+constexpr std::string_view kAssets = "/assets/";
+
+/// Unix seconds, with milliseconds.
+double Now() {
+  constexpr double kMillisecondsPerSecond = 1000.0;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) /
+         kMillisecondsPerSecond;
+}
+
+std::string Dump(const nlohmann::ordered_json& json) {
+  // What others wrote into Redis need not be UTF-8.
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+/// Sends `size` bytes from `offset` on; false when the file has become shorter meanwhile.
+bool StreamFile(int fd, size_t offset, size_t size, const TakeBytes& write) {
+  std::array<char, size_t{16} * 1024> buffer{};
+  while (size > 0) {
+    const ssize_t count =
+        ::pread(fd, buffer.data(), std::min(size, buffer.size()), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0 || !write(buffer.data(), static_cast<size_t>(count))) return false;
+    offset += static_cast<size_t>(count);
+    size -= static_cast<size_t>(count);
+  }
+  return true;
+}
+
+}  // namespace
+
+WebuiService::WebuiService(CountersReader& counters, const std::filesystem::path& files,
+                           const std::filesystem::path& assets)
+    : counters_(counters), files_(files), assets_(assets) {}
+
+std::optional<OpenFile> WebuiService::OpenAt(std::string_view path) const {
+  if (path.starts_with(kAssets)) return assets_.Open(path.substr(kAssets.size()));
+  return files_.Open(path.substr(1));
+}
+
+std::string_view WebuiService::AllowedMethods(std::string_view path) const {
+  const bool known = path == "/" || path == "/json" || (path.starts_with('/') && OpenAt(path).has_value());
+  return known ? "GET, HEAD" : "";
+}
+
+void WebuiService::Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& /*body*/,
+                         std::stop_token /*cut*/) {
+  // The page loads nothing from elsewhere; the chart's legend has styles in its elements.
+  response.headers.emplace_back(
+      "Content-Security-Policy",
+      "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; base-uri 'none'; "
+      "form-action 'none'; frame-ancestors 'self'");
+  response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  response.headers.emplace_back("Referrer-Policy", "no-referrer");
+  if (request.path == "/") {
+    response.status = kFound;
+    response.headers.emplace_back("Location", "/index.html");
+  } else if (request.path == "/json") {
+    ServeCounters(response);
+  } else {
+    ServeFile(request.path, response);
+  }
+}
+
+void WebuiService::ServeCounters(HttpResponse& response) {
+  response.headers.emplace_back("Cache-Control", "no-store");
+  try {
+    const Counters counters = counters_.Read();
+    nlohmann::ordered_json json;
+    json["coins"] = counters.coins;
+    json["hashes"] = nullptr;
+    if (counters.hashes) json["hashes"] = *counters.hashes;
+    json["now"] = Now();
+    response.SetContent(Dump(json), kJson);
+  } catch (const std::runtime_error& error) {
+    response.status = kServiceUnavailable;
+    response.SetContent(Dump({{"error", error.what()}}), kJson);
+  }
+}
+
+void WebuiService::ServeFile(const std::string& path, HttpResponse& response) {
+  auto opened = OpenAt(path);
+  if (!opened) {
+    constexpr int kNotFound = 404;
+    response.SetError(kNotFound, "the file has just gone");
+    return;
+  }
+  // An edited file shows on reload.
+  response.headers.emplace_back("Cache-Control", "no-cache");
+  const auto file = std::make_shared<OpenFile>(std::move(*opened));
+  response.SetStream(file->size, MediaType(path), [file](size_t offset, size_t size, const TakeBytes& write) {
+    return StreamFile(file->fd.get(), offset, size, write);
+  });
+}
+
+}  // namespace dockercoins

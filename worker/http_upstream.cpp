@@ -1,0 +1,152 @@
+#include "worker/http_upstream.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "httplib.h"
+
+namespace dockercoins {
+namespace {
+
+constexpr auto kConnectTimeout = std::chrono::seconds(10);
+/// With 1,000 workers a reply of rng takes 100 s. The contract's limit ends a wait for a server that died
+/// silently.
+constexpr auto kAnswerTimeout = std::chrono::minutes(10);
+constexpr auto kWriteTimeout = std::chrono::seconds(10);
+constexpr int kOk = 200;
+constexpr size_t kRandomBytes = 32;
+constexpr size_t kDigestDigits = 64;
+
+/// An httplib client for one request, whose connection is made by Dial and ends with a stop.
+class DialledClient final : public httplib::ClientImpl {
+ public:
+  DialledClient(const Endpoint& server, std::stop_token stop)
+      : httplib::ClientImpl(server.host, server.port),
+        server_(server),
+
+        stop_(std::move(stop)) {
+    set_read_timeout(kAnswerTimeout);
+    set_write_timeout(kWriteTimeout);
+    // A name that is an IPv6 address needs brackets, which httplib leaves out.
+    set_default_headers({{"Host", server.port == kHttpPort ? WithoutPort(server) : server.ToString()}});
+  }
+
+  /// Why there is no connection, if that is so.
+  [[nodiscard]] const std::optional<UnreachableError>& unreachable() const { return unreachable_; }
+
+ private:
+  static constexpr uint16_t kHttpPort = 80;
+
+  static std::string WithoutPort(const Endpoint& server) {
+    const std::string text = server.ToString();
+    return text.substr(0, text.rfind(':'));
+  }
+
+  bool create_and_connect_socket(Socket& socket, httplib::Error& error) override {
+    try {
+      UniqueFd fd = Dial(server_, kConnectTimeout, stop_);
+      const int on = 1;
+      ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+      // A descriptor of our own: httplib closes its one before the callback is gone.
+      shared_ = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+      interrupt_.emplace(stop_, [this] { ::shutdown(shared_.get(), SHUT_RDWR); });
+      socket.sock = fd.Release();
+      return true;
+    } catch (const UnreachableError& reason) {
+      unreachable_ = reason;
+      error = httplib::Error::Connection;
+      return false;
+    }
+  }
+
+  const Endpoint& server_;
+  const std::stop_token stop_;
+  std::optional<UnreachableError> unreachable_;
+  UniqueFd shared_;
+  std::optional<std::stop_callback<std::function<void()>>> interrupt_;
+};
+
+bool IsHexDigest(const std::string& text) {
+  return text.size() == kDigestDigits && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+const char* Explain(httplib::Error error) {
+  switch (error) {
+    case httplib::Error::Read:
+      return "the connection broke before the answer was complete";
+    case httplib::Error::Write:
+      return "the connection broke while the request was sent";
+    default:
+      return "the answer could not be read";
+  }
+}
+
+}  // namespace
+
+HttpUpstream::HttpUpstream(HttpUrl url, std::stop_token stop)
+    : url_(std::move(url)), stop_(std::move(stop)) {}
+
+std::string HttpUpstream::Get(const std::string& path, size_t size) { return Request("GET", path, "", size); }
+
+std::string HttpUpstream::Post(const std::string& path, const std::string& body, size_t size) {
+  return Request("POST", path, body, size);
+}
+
+void HttpUpstream::Fail(const std::string& reason) const {
+  throw std::runtime_error(url_.server.ToString() + ": " + reason);
+}
+
+std::string HttpUpstream::Request(const char* method, const std::string& path, const std::string& body,
+                                  size_t size) {
+  DialledClient client(url_.server, stop_);
+  httplib::Request request;
+  request.method = method;
+  request.path = url_.path + path;
+  request.body = body;
+  if (!body.empty()) request.set_header("Content-Type", "application/octet-stream");
+  std::string answer;
+  bool too_long = false;
+  // Not more than a byte beyond what is wanted is kept, whatever is sent.
+  request.content_receiver = [&](const char* data, size_t count, uint64_t /*offset*/, uint64_t /*total*/) {
+    answer.append(data, std::min(count, size + 1 - answer.size()));
+    too_long = answer.size() > size;
+    return !too_long;
+  };
+  int status = 0;
+  request.response_handler = [&](const httplib::Response& response) {
+    status = response.status;
+    return status == kOk;
+  };
+  const auto result = client.send(request);
+  if (const auto& unreachable = client.unreachable()) throw UnreachableError(*unreachable);
+  if (status != 0 && status != kOk) Fail("it answered with status " + std::to_string(status));
+  if (!result && !too_long) Fail(Explain(result.error()));
+  if (too_long || answer.size() != size) {
+    Fail("it answered with " +
+         (too_long ? "more than " + std::to_string(size) : std::to_string(answer.size())) +
+         " bytes instead of " + std::to_string(size));
+  }
+  return answer;
+}
+
+HttpRandomSource::HttpRandomSource(HttpUrl url, std::stop_token stop)
+    : rng_(std::move(url), std::move(stop)) {}
+
+std::string HttpRandomSource::Draw() { return rng_.Get("/" + std::to_string(kRandomBytes), kRandomBytes); }
+
+HttpHasher::HttpHasher(HttpUrl url, std::stop_token stop) : hasher_(std::move(url), std::move(stop)) {}
+
+std::string HttpHasher::Hash(const std::string& bytes) {
+  std::string digest = hasher_.Post("/", bytes, kDigestDigits);
+  if (!IsHexDigest(digest))
+    hasher_.Fail("it answered with something else than 64 lower-case hexadecimal digits");
+  return digest;
+}
+
+}  // namespace dockercoins

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <stop_token>
+#include <string>
+
+#include "common/dial.h"
+#include "common/url.h"
+#include "worker/miner.h"
+
+namespace dockercoins {
+
+/// rng and hasher as the worker sees them: each request looks the name up anew and uses a connection of its
+/// own, so that every replica gets its share as soon as it exists. For one thread; a stop ends what it waits
+/// for.
+class HttpUpstream {
+ public:
+  HttpUpstream(HttpUrl url, std::stop_token stop);
+
+  /// The body of a 200 answer of exactly `size` bytes; any other answer is a std::runtime_error, and no
+  /// connection an UnreachableError. Both name the server.
+  std::string Get(const std::string& path, size_t size);
+  std::string Post(const std::string& path, const std::string& body, size_t size);
+
+  /// Throws std::runtime_error: the server's address, then `reason`.
+  [[noreturn]] void Fail(const std::string& reason) const;
+
+ private:
+  std::string Request(const char* method, const std::string& path, const std::string& body, size_t size);
+
+  const HttpUrl url_;
+  const std::stop_token stop_;
+};
+
+/// The rng service as a source of random bytes.
+class HttpRandomSource final : public RandomSource {
+ public:
+  HttpRandomSource(HttpUrl url, std::stop_token stop);
+  std::string Draw() override;
+
+ private:
+  HttpUpstream rng_;
+};
+
+/// The hasher service.
+class HttpHasher final : public Hasher {
+ public:
+  HttpHasher(HttpUrl url, std::stop_token stop);
+  std::string Hash(const std::string& bytes) override;
+
+ private:
+  HttpUpstream hasher_;
+};
+
+}  // namespace dockercoins

@@ -1,0 +1,51 @@
+#include <thread>
+
+#include "common/admin_server.h"
+#include "common/program.h"
+#include "common/stop_signal.h"
+#include "worker/http_upstream.h"
+#include "worker/miner.h"
+#include "worker/redis_ledger.h"
+
+namespace {
+
+constexpr dockercoins::Program kProgram = {
+    .name = "worker",
+    .summary = "mines: random bytes from rng, their digest from hasher, coins and counter to Redis.",
+    .variables =
+        "  RNG_URL       where rng is (http://rng)\n"
+        "  HASHER_URL    where hasher is (http://hasher)\n"
+        "  REDIS_URL     redis://[[user]:password@]host[:port][/db] (redis://redis:6379)\n"
+        "  BIND_ADDRESS  address that the admin port listens on (::, which is IPv4 too)\n"
+        "  ADMIN_PORT    port for /healthz and /readyz, 0: none (9797)\n"
+        "  DELAY_MS      how long the work of a loop takes, milliseconds (100)\n"
+        "  DEBUG         y: debug log\n",
+    .has_service_port = false,
+};
+
+void Run() {
+  using namespace dockercoins;
+  StopSignal stop;
+  const ListenSettings settings = ReadAdminSettings();
+  const HttpUrl rng_url = ReadHttpUrl("RNG_URL", "http://rng");
+  const HttpUrl hasher_url = ReadHttpUrl("HASHER_URL", "http://hasher");
+  const RedisUrl redis_url = ReadRedisUrl();
+  const auto delay = ReadDelay();
+  Log log(kProgram.name, ReadDebug());
+  AdminServer admin(settings, log);
+
+  HttpRandomSource rng(rng_url, stop.token());
+  HttpHasher hasher(hasher_url, stop.token());
+  RedisLedger ledger(redis_url);
+  SystemTimer timer;
+  Miner miner(rng, hasher, ledger, timer, log, delay);
+
+  admin.Start();
+  const std::jthread mining([&] { miner.Run(stop.token()); });
+  stop.Wait();
+  admin.SetNotReady("the worker is stopping");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return dockercoins::RunProgram(kProgram, argc, argv, Run); }

@@ -1,0 +1,162 @@
+#include "worker/miner.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <random>
+
+#include "common/dial.h"
+#include "common/sleep.h"
+
+namespace dockercoins {
+namespace {
+
+/// Counted anew from each update, not on a grid: so that a lone worker, at 0.3 s a loop, updates by 4
+/// every 1.2 s.
+constexpr auto kUpdateInterval = std::chrono::seconds(1);
+/// A digest that begins with this is a coin.
+constexpr char kCoinDigit = '0';
+
+/// The contract: what is left is stored at the end, unless that takes longer than this.
+constexpr auto kStoreTime = std::chrono::milliseconds(500);
+constexpr auto kStoreRetry = std::chrono::milliseconds(100);
+
+constexpr auto kFirstWait = std::chrono::milliseconds(100);
+constexpr auto kLongestWait = std::chrono::seconds(10);
+/// At start it pays to look often: a class waits for the first hash.
+constexpr auto kLongestStartWait = std::chrono::milliseconds(500);
+
+/// Thousands of workers that failed together must not come back together.
+std::chrono::milliseconds WithJitter(std::chrono::milliseconds wait) {
+  std::minstd_rand random{std::random_device()()};
+  const auto fifth = wait.count() / 5;
+  return wait + std::chrono::milliseconds(std::uniform_int_distribution<int64_t>(-fifth, fifth)(random));
+}
+
+/// "0.1s", "10s".
+std::string Seconds(std::chrono::milliseconds time) {
+  constexpr double kMillisecondsPerSecond = 1000.0;
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%gs", static_cast<double>(time.count()) / kMillisecondsPerSecond);
+  return text.data();
+}
+
+}  // namespace
+
+std::chrono::steady_clock::time_point SystemTimer::Now() { return std::chrono::steady_clock::now(); }
+
+bool SystemTimer::Sleep(std::chrono::steady_clock::duration duration, std::stop_token stop) {
+  return SleepFor(duration, std::move(stop));
+}
+
+Miner::Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer, Log& log,
+             std::chrono::milliseconds delay)
+    : random_(random),
+      hasher_(hasher),
+      ledger_(ledger),
+      timer_(timer),
+      log_(log),
+      delay_(delay),
+      error_wait_(kFirstWait),
+      start_wait_(kFirstWait) {}
+
+void Miner::Run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    try {
+      StoreWhenDue();
+      MineOnce(stop);
+    } catch (const std::exception& error) {
+      if (stop.stop_requested()) break;
+      if (IsNotThereYet(error)) {
+        WaitForUpstream(error, stop);
+      } else {
+        WaitAfterError(error, stop);
+      }
+    }
+  }
+  StoreWhatIsLeft();
+}
+
+void Miner::StoreWhenDue() {
+  StoreCoin();
+  if (!updated_ || timer_.Now() - *updated_ > kUpdateInterval) StoreLoops();
+}
+
+void Miner::StoreLoops() {
+  const uint64_t loops = loops_;
+  in_use_ = Upstream::kLedger;
+  ledger_.AddLoops(loops);
+  reached_.insert(in_use_);
+  loops_ -= loops;
+  updated_ = timer_.Now();
+  log_.Info(std::to_string(loops) + " units of work done, updating hash counter");
+}
+
+void Miner::StoreCoin() {
+  if (!coin_) return;
+  in_use_ = Upstream::kLedger;
+  const bool is_new = ledger_.AddCoin(coin_->digest, coin_->bytes);
+  if (!is_new) log_.Info("We already had that coin");
+  coin_.reset();
+}
+
+void Miner::MineOnce(const std::stop_token& stop) {
+  log_.Debug("Doing one unit of work");
+  if (!timer_.Sleep(delay_, stop)) return;
+  in_use_ = Upstream::kRandom;
+  std::string bytes = random_.Draw();
+  reached_.insert(in_use_);
+  in_use_ = Upstream::kHasher;
+  std::string digest = hasher_.Hash(bytes);
+  reached_.insert(in_use_);
+  ++loops_;
+  error_wait_ = kFirstWait;
+  if (!digest.starts_with(kCoinDigit)) {
+    log_.Debug("No coin found");
+    return;
+  }
+  log_.Info("Coin found: " + digest.substr(0, 8) + "...");
+  coin_ = {.digest = std::move(digest), .bytes = std::move(bytes)};
+  StoreCoin();
+}
+
+void Miner::StoreWhatIsLeft() {
+  const auto deadline = timer_.Now() + kStoreTime;
+  for (;;) {
+    // One that the ledger refuses must not keep the other out.
+    const bool coin_stored = TryToStore(&Miner::StoreCoin);
+    const bool loops_stored = loops_ == 0 || TryToStore(&Miner::StoreLoops);
+    if ((coin_stored && loops_stored) || timer_.Now() >= deadline) return;
+    timer_.Sleep(kStoreRetry, {});
+  }
+}
+
+bool Miner::TryToStore(void (Miner::*store)()) {
+  try {
+    (this->*store)();
+    return true;
+  } catch (const std::exception& error) {
+    log_.Error(std::string("Not stored at the end: ") + error.what());
+    return false;
+  }
+}
+
+bool Miner::IsNotThereYet(const std::exception& error) const {
+  return dynamic_cast<const UnreachableError*>(&error) != nullptr && !reached_.contains(in_use_);
+}
+
+void Miner::WaitForUpstream(const std::exception& error, const std::stop_token& stop) {
+  const bool is_new = announced_.emplace(in_use_, error.what()).second;
+  if (is_new) log_.Info(std::string("Waiting for ") + error.what());
+  timer_.Sleep(WithJitter(start_wait_), stop);
+  start_wait_ = std::min<std::chrono::milliseconds>(start_wait_ * 2, kLongestStartWait);
+}
+
+void Miner::WaitAfterError(const std::exception& error, const std::stop_token& stop) {
+  log_.Error(std::string("In work loop: ") + error.what());
+  log_.Error("Waiting " + Seconds(error_wait_) + " and restarting.");
+  timer_.Sleep(WithJitter(error_wait_), stop);
+  error_wait_ = std::min<std::chrono::milliseconds>(error_wait_ * 2, kLongestWait);
+}
+
+}  // namespace dockercoins

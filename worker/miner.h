@@ -1,0 +1,106 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "common/log.h"
+
+namespace dockercoins {
+
+/// Where the random bytes come from. What its methods throw ends the loop that called them.
+class RandomSource {
+ public:
+  virtual ~RandomSource() = default;
+  /// 32 random bytes; throws std::runtime_error (UnreachableError when there was no connection).
+  virtual std::string Draw() = 0;
+};
+
+/// Computes digests.
+class Hasher {
+ public:
+  virtual ~Hasher() = default;
+  /// The SHA-256 of `bytes` in 64 lower-case hexadecimal digits; throws as Draw does.
+  virtual std::string Hash(const std::string& bytes) = 0;
+};
+
+/// Where loops and coins are counted. Both methods return once it is certain, and throw as Draw does when it
+/// is not.
+class Ledger {
+ public:
+  virtual ~Ledger() = default;
+  /// Raises the number of hashes by `loops`.
+  virtual void AddLoops(uint64_t loops) = 0;
+  /// Stores a coin; false when it was there before.
+  virtual bool AddCoin(const std::string& digest, const std::string& bytes) = 0;
+};
+
+/// Time, as the miner sees it.
+class Timer {
+ public:
+  virtual ~Timer() = default;
+  virtual std::chrono::steady_clock::time_point Now() = 0;
+  /// See dockercoins::SleepFor.
+  virtual bool Sleep(std::chrono::steady_clock::duration duration, std::stop_token stop) = 0;
+};
+
+/// The machine's own time.
+class SystemTimer final : public Timer {
+ public:
+  std::chrono::steady_clock::time_point Now() override;
+  bool Sleep(std::chrono::steady_clock::duration duration, std::stop_token stop) override;
+};
+
+/// Mines: draws bytes, has them hashed, keeps the digests that begin with 0, and counts the loops.
+///
+/// Loses nothing: loops that are done and a coin that was found stay here until the ledger has taken them,
+/// across errors and when it is stopped. For one thread. Its parts must outlive it.
+class Miner {
+ public:
+  Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer, Log& log,
+        std::chrono::milliseconds delay);
+
+  /// Mines until `stop` is requested, and stores what is left then. Handles every error of its parts.
+  void Run(const std::stop_token& stop);
+
+ private:
+  enum class Upstream { kLedger, kRandom, kHasher };
+  struct Coin {
+    std::string digest;
+    std::string bytes;
+  };
+
+  void MineOnce(const std::stop_token& stop);
+  void StoreWhenDue();
+  void StoreLoops();
+  void StoreCoin();
+  void StoreWhatIsLeft();
+  bool TryToStore(void (Miner::*store)());
+  [[nodiscard]] bool IsNotThereYet(const std::exception& error) const;
+  void WaitForUpstream(const std::exception& error, const std::stop_token& stop);
+  void WaitAfterError(const std::exception& error, const std::stop_token& stop);
+
+  RandomSource& random_;
+  Hasher& hasher_;
+  Ledger& ledger_;
+  Timer& timer_;
+  Log& log_;
+  const std::chrono::milliseconds delay_;
+
+  uint64_t loops_ = 0;                                            ///< Done, and not yet in the ledger.
+  std::optional<Coin> coin_;                                      ///< Found, and not yet in the ledger.
+  std::optional<std::chrono::steady_clock::time_point> updated_;  ///< When the ledger last took loops.
+
+  std::chrono::milliseconds error_wait_;
+  std::chrono::milliseconds start_wait_;
+  Upstream in_use_ = Upstream::kLedger;  ///< What was called last: the one that an error is about.
+  std::set<Upstream> reached_;
+  std::set<std::pair<Upstream, std::string>> announced_;
+};
+
+}  // namespace dockercoins
