@@ -1,0 +1,61 @@
+"""docker-compose, old and new, as a person calls it."""
+
+import os
+import subprocess
+
+import docker_engine
+
+
+def run(*command, timeout=300, check=True, **options):
+    """Runs a command to its end; both its streams are in .stdout, in the order in which they came."""
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False, **options)
+    if check and result.returncode:
+        raise AssertionError(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout[-5000:]}")
+    return result
+
+
+class Compose:
+    """One Compose in one folder: compose("up", "-d")."""
+
+    def __init__(self, command, folder, environment):
+        self.command = command
+        self.folder = folder
+        self.environment = environment
+
+    def __call__(self, *words, **options):
+        return run(*self.command, *words, cwd=self.folder, env=self.environment, **options)
+
+    def down(self, *words):
+        """`down`, which must succeed, unless the engine has miscounted, as 20.10 does now and then when busy.
+
+        It then takes a network without any container in it for one that is in use, until it is restarted.
+        """
+        result = self("down", *words, check=False)
+        if "has active endpoints" in result.stdout and not self._connected():
+            docker_engine.restart_engine()
+            result = self("down", *words, check=False)
+        assert result.returncode == 0, result.stdout
+        return result
+
+    def _connected(self):
+        return run("docker", "network", "inspect", "--format", "{{len .Containers}}",
+                   f"{os.path.basename(self.folder)}_default", env=self.environment).stdout.strip() != "0"
+
+    def start(self, *words):
+        """Starts it and does not wait; both its streams are in the process' stdout."""
+        return subprocess.Popen([*self.command, *words], cwd=self.folder, env=self.environment, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def lesson(self, *options, **more):
+        """scripts/lesson of this folder; its two streams apart."""
+        return subprocess.run(["scripts/lesson", *options], cwd=self.folder, env=self.environment, text=True,
+                              capture_output=True, timeout=900, check=False, **more)
+
+    def containers(self, service):
+        """Identifiers of the service's containers, the oldest first, also of those that have ended."""
+        project = os.path.basename(self.folder)
+        found = run("docker", "ps", "--all", "--quiet", "--no-trunc",
+                    "--filter", f"label=com.docker.compose.project={project}",
+                    "--filter", f"label=com.docker.compose.service={service}", env=self.environment)
+        return found.stdout.split()[::-1]

@@ -1,0 +1,94 @@
+"""A real Docker engine, a copy of the checkout, and both Composes to run it with."""
+
+import os
+import re
+import shutil
+import sys
+import time
+
+import pytest
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(TESTS, folder) for folder in ("e2e", "lesson", "integration")]
+
+import docker_engine  # noqa: E402  (found through the line above, as are those below)
+import lesson_script  # noqa: E402
+from compose import Compose, run  # noqa: E402
+
+REPO = os.path.dirname(TESTS)
+lesson_script.load()
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """The module docker_engine, with an engine, the base images and the Composes there."""
+    started = docker_engine.start()
+    yield docker_engine
+    if started:
+        docker_engine.stop_engine()
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory):
+    """A copy of this checkout, without what was built in it: tests may change its files."""
+    folder = str(tmp_path_factory.mktemp("e2e") / "dockercoins")
+    shutil.copytree(REPO, folder, symlinks=True, ignore=lambda at, names: [
+        name for name in names if name in ("__pycache__", ".pytest_cache")
+        or at == REPO and name in ("build", "artefacts", ".git")])
+    for path in (os.path.dirname(os.path.dirname(folder)), os.path.dirname(folder)):
+        os.chmod(path, 0o755)  # as a checkout is; pytest's own folders are closed to others
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(engine, tmp_path_factory):
+    """For commands: Debian's programs first, `docker compose` is Compose 2, no settings of the user's."""
+    config = tmp_path_factory.mktemp("docker-config")
+    (config / "cli-plugins").mkdir()
+    (config / "cli-plugins" / "docker-compose").symlink_to(engine.compose_2())
+    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "DOCKER_HOST")}
+    return {**kept, "PATH": docker_engine.PATH, "DOCKER_CONFIG": str(config)}
+
+
+@pytest.fixture(scope="session")
+def compose_1(engine, checkout, environment):
+    """docker-compose 1.29, with the classic builder."""
+    program = engine.compose_1()
+    if not program:
+        pytest.skip("docker-compose 1.29 is in Debian 12 only")
+    return Compose([program], checkout, {**environment, "DOCKER_BUILDKIT": "0"})
+
+
+@pytest.fixture(scope="session")
+def compose_2(checkout, environment):
+    """docker compose 2.26, with BuildKit; its images have a tag of their own."""
+    return Compose(["docker", "compose"], checkout, {**environment, "TAG": "v0.1-buildkit"})
+
+
+@pytest.fixture(scope="session")
+def docker(environment):
+    """docker("ps"): the docker command, its output stripped."""
+    return lambda *words, **options: run("docker", *words, env=environment, **options).stdout.strip()
+
+
+@pytest.fixture
+def figure(record_property, capsys):
+    """Shows a measured figure, and keeps it in the report."""
+
+    def show(name, value):
+        record_property(re.sub(r"\W+", "_", name), value)
+        with capsys.disabled():
+            print(f"\n  figure: {name}: {value}", end="")
+
+    return show
+
+
+@pytest.fixture
+def stopwatch():
+    """stopwatch(function, ...): (what it gave, seconds it took)."""
+
+    def measure(function, *words, **options):
+        begun = time.monotonic()
+        return function(*words, **options), time.monotonic() - begun
+
+    return measure

@@ -1,0 +1,360 @@
+#!/usr/bin/env python3
+"""A real Docker engine, both Composes and the base images for end-to-end tests, as root on Debian 12 or 13.
+
+  tests/e2e/docker_engine.py start   installs what is missing, starts dockerd unless an engine answers
+  tests/e2e/docker_engine.py stop    ends the dockerd that "start" has started
+
+Everything is done once and kept. An engine that already runs is used as it is. An image that the engine has,
+or that can be pulled, is used as it is; only where neither is so, a stand-in of that name is made from Debian
+packages.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+STATE = os.path.join(REPO, "build", "e2e")
+COMPOSE_1 = "1.29"
+COMPOSE_2 = "2.26"
+# Debian's programs first: a newer docker from elsewhere speaks to the engine in its own way.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
+PACKAGES = {"/usr/bin/docker": "docker.io", "/usr/sbin/dockerd": "docker.io",
+            "/usr/sbin/iptables": "iptables", "/usr/sbin/debootstrap": "debootstrap"}
+TOOLS = {"/usr/bin/httping": "httping", "/usr/bin/ab": "apache2-utils"}
+SUITES = ("bookworm", "trixie")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+# What Debian's official images have beyond a plain minimal system: smaller, and packages install quicker.
+SLIM = {
+    "etc/dpkg/dpkg.cfg.d/docker-apt-speedup": "force-unsafe-io\n",
+    "etc/dpkg/dpkg.cfg.d/docker": "path-exclude /usr/share/doc/*\npath-include /usr/share/doc/*/copyright\n"
+                                  "path-exclude /usr/share/man/*\npath-exclude /usr/share/locale/*\n",
+    "etc/apt/apt.conf.d/docker-clean":
+        'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };\n'
+        'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";\n',
+    "etc/apt/apt.conf.d/docker-no-languages": 'Acquire::Languages "none";\n',
+    "usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
+}
+SOURCES = """\
+Types: deb
+URIs: {mirror}
+Suites: {suite} {suite}-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: {security}
+Suites: {suite}-security
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+"""
+
+# As the official image does it: data in /data, and redis-server runs as the user redis.
+REDIS = """\
+FROM debian:trixie-slim
+RUN apt-get update && apt-get install --yes --no-install-recommends redis-server && mkdir -p /data \\
+    && chown redis:redis /data \\
+    && printf '#!/bin/sh\\nset -e\\nif [ "${1#-}" != "$1" ]; then set -- redis-server "$@"; fi\\n\
+if [ "$1" = redis-server ] && [ "$(id -u)" = 0 ]; then chown -R redis . ; \
+exec setpriv --reuid=redis --regid=redis --clear-groups "$0" "$@"; fi\\n\
+if [ "$1" = redis-server ]; then shift; set -- redis-server --protected-mode no "$@"; fi\\nexec "$@"\\n' \
+>/usr/local/bin/docker-entrypoint.sh && chmod 755 /usr/local/bin/docker-entrypoint.sh
+LABEL dockercoins.stand-in=redis
+VOLUME /data
+WORKDIR /data
+ENTRYPOINT ["docker-entrypoint.sh"]
+EXPOSE 6379
+CMD ["redis-server"]
+"""
+
+
+def run(*command, timeout=600, **options):
+    """Output of a command; on failure raises RuntimeError with what it said."""
+    options.setdefault("env", dict(os.environ, PATH=PATH))
+    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
+    if result.returncode:
+        said = (result.stderr + result.stdout).strip()
+        raise RuntimeError(f"{' '.join(command)}: exit status {result.returncode}\n{said[-3000:]}")
+    return result.stdout
+
+
+def succeeds(*command, timeout=60):
+    try:
+        run(*command, timeout=timeout)
+        return True
+    except (RuntimeError, OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def say(text):
+    print(f"docker_engine: {text}", file=sys.stderr, flush=True)
+
+
+# ------------------------------------------------------------------------------------------ packages
+
+
+def apt_get(*words):
+    run("apt-get", "-o", "DPkg::Lock::Timeout=300", "--quiet=2", *words,
+        env=dict(os.environ, PATH=PATH, DEBIAN_FRONTEND="noninteractive"))
+
+
+def install(*packages):
+    if os.geteuid() != 0:
+        raise RuntimeError(f"not root, so not installed: {' '.join(packages)}")
+    say(f"installing {' '.join(packages)}")
+    with contextlib.suppress(RuntimeError):  # a third party's broken source must not stop us
+        apt_get("update")
+    apt_get("install", "--yes", "--no-install-recommends", *packages)
+
+
+def debian_release():
+    with open("/etc/os-release", encoding="utf-8") as file:
+        found = re.search(r"^VERSION_CODENAME=(\w+)", file.read(), re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def mirrors():
+    """(Debian's archive, its security archive) as this machine's own sources name them."""
+    found = {"Debian": "http://deb.debian.org/debian",
+             "Debian-Security": "http://deb.debian.org/debian-security"}
+    listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)",
+                 "Created-By: Packages")
+    for line in listed.splitlines():
+        origin, label, uri = line.split("|")
+        if origin == "Debian" and label in found:
+            found[label] = uri.rstrip("/")
+    return found["Debian"], found["Debian-Security"]
+
+
+def compose_1():
+    """Path of docker-compose 1.29, or None with this release of Debian, which has it no longer."""
+    path = "/usr/bin/docker-compose"
+    if debian_release() == "bookworm":
+        if not os.path.exists(path):
+            install("docker-compose")
+        if COMPOSE_1 in run(path, "version", "--short"):
+            return path
+    return None
+
+
+def unpacked(package, program, suite=None):
+    """Path of a program from a Debian package, which is unpacked and not installed."""
+    path = os.path.join(STATE, package, os.path.basename(program))
+    if os.path.exists(path):
+        return path
+    say(f"fetching {package}")
+    with tempfile.TemporaryDirectory() as folder:
+        options = []
+        if suite:
+            archive, _ = mirrors()
+            with open(f"{folder}/{suite}.list", "w", encoding="utf-8") as file:
+                file.write(f"deb [signed-by={KEYRING}] {archive} {suite} main\n")
+            options = ["-o", f"Dir::Etc::SourceList={folder}/{suite}.list",
+                       "-o", "Dir::Etc::SourceParts=/dev/null", "-o", f"Dir::State::Lists={folder}/lists",
+                       "-o", f"Dir::Cache={folder}/cache", "-o", "Acquire::Languages=none",
+                       "-o", "Acquire::Retries=3"]
+            os.makedirs(f"{folder}/lists/partial")
+            os.makedirs(f"{folder}/cache/archives/partial")
+        # apt as root downloads as the user _apt, who needs folders to write to.
+        os.chmod(folder, 0o755)
+        if os.geteuid() == 0:
+            for writable in (folder, *glob.glob(f"{folder}/*/partial")):
+                shutil.chown(writable, "_apt")
+        if suite:
+            run("apt-get", *options, "update")
+        run("apt-get", *options, "download", package, cwd=folder)
+        run("dpkg-deb", "-x", *glob.glob(f"{folder}/{package}_*.deb"), f"{folder}/x")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        shutil.copy2(f"{folder}/x{program}", path + ".new")
+    os.rename(path + ".new", path)
+    return path
+
+
+def compose_2():
+    """Path of Compose 2.26, from Debian 13."""
+    path = unpacked("docker-compose", "/usr/libexec/docker/cli-plugins/docker-compose", "trixie")
+    if COMPOSE_2 not in run(path, "version", "--short"):
+        raise RuntimeError(f"{path} is not Compose {COMPOSE_2}")
+    return path
+
+
+def registry():
+    """Path of a Docker registry."""
+    return unpacked("docker-registry", "/usr/bin/docker-registry")
+
+
+# ------------------------------------------------------------------------------------------ the engine
+
+
+def engine_answers():
+    return succeeds("docker", "version", "--format", "{{.Server.Version}}")
+
+
+def mtu():
+    """The network's packet size, at which dockerd does not look: with a larger one big packets are lost."""
+    with contextlib.suppress(RuntimeError, OSError, ValueError, LookupError):
+        route = json.loads(run("ip", "-json", "route", "show", "default"))[0]
+        with open(f"/sys/class/net/{route['dev']}/mtu", encoding="ascii") as file:
+            return int(file.read())
+    return 1500
+
+
+def install_missing(programs):
+    missing = sorted({package for path, package in programs.items() if not os.path.exists(path)})
+    if missing:
+        install(*missing)
+
+
+def start_engine():
+    """Starts dockerd unless an engine answers; returns whether it did."""
+    if engine_answers():
+        return False
+    install_missing(PACKAGES)
+    if engine_answers():  # the package starts it on a machine with systemd
+        return False
+    if os.geteuid() != 0:
+        raise RuntimeError("no Docker engine answers, and only root can start one")
+    os.makedirs(STATE, exist_ok=True)
+    log_path = os.path.join(STATE, "dockerd.log")
+    with open(log_path, "ab") as log:
+        process = subprocess.Popen(["dockerd", f"--mtu={mtu()}"], stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=log, start_new_session=True, env=dict(os.environ, PATH=PATH))
+    with open(os.path.join(STATE, "dockerd.pid"), "w", encoding="ascii") as file:
+        file.write(str(process.pid))
+    say(f"dockerd started, process {process.pid}, log {log_path}")
+    for _ in range(300):
+        if engine_answers():
+            return True
+        if process.poll() is not None:
+            break
+        time.sleep(0.2)
+    with open(log_path, encoding="utf-8", errors="replace") as log:
+        raise RuntimeError("dockerd does not answer; its log ends:\n" + log.read()[-2000:])
+
+
+def stop_engine():
+    """Ends the dockerd that start_engine() started, and waits for it."""
+    pid_path = os.path.join(STATE, "dockerd.pid")
+    try:
+        with open(pid_path, encoding="ascii") as file:
+            pid = int(file.read())
+        with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+            ours = file.read().strip() == "dockerd"
+    except (OSError, ValueError):
+        ours = False
+    if ours:
+        os.kill(pid, signal.SIGTERM)
+        for _ in range(300):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            if not os.path.exists(f"/proc/{pid}"):
+                break
+            time.sleep(0.1)
+        say(f"dockerd {pid} stopped")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(pid_path)
+
+
+def restart_engine():
+    """Does so with the dockerd that start_engine() started, and with no other; returns whether it did."""
+    if not os.path.exists(os.path.join(STATE, "dockerd.pid")):
+        return False
+    stop_engine()
+    return start_engine()
+
+
+# ------------------------------------------------------------------------------------------ images
+
+
+def has_image(name):
+    return succeeds("docker", "image", "inspect", name)
+
+
+def obtained(name):
+    """Whether the engine has the real image, or whatever else its owner gave that name, or can pull it."""
+    return has_image(name) or succeeds("docker", "pull", "--quiet", name, timeout=300)
+
+
+def ensure_debian(suite):
+    """Makes debian:SUITE-slim available; the stand-in is debootstrap's, in the official image's manner."""
+    name = f"debian:{suite}-slim"
+    if obtained(name):
+        return
+    say(f"{name} cannot be pulled: making a stand-in")
+    archive, security = mirrors()
+    with tempfile.TemporaryDirectory(prefix="dockercoins-debootstrap-") as folder:
+        run("debootstrap", "--variant=minbase", "--include=ca-certificates", suite, folder, archive)
+        os.unlink(f"{folder}/etc/apt/sources.list")
+        files = dict(SLIM, **{"etc/apt/sources.list.d/debian.sources":
+                              SOURCES.format(suite=suite, mirror=archive, security=security)})
+        for path, text in files.items():
+            with open(f"{folder}/{path}", "w", encoding="utf-8") as file:
+                file.write(text)
+        os.chmod(f"{folder}/usr/sbin/policy-rc.d", 0o755)
+        for leftover in ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "usr/share/doc/*",
+                         "usr/share/man/*", "usr/share/locale/*", "var/log/*.log", "etc/resolv.conf",
+                         "etc/hostname"):
+            for path in glob.glob(f"{folder}/{leftover}"):
+                if os.path.isdir(path) and not os.path.islink(path):
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)
+        with subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE) as tar:
+            run("docker", "import", "-c", 'CMD ["bash"]', "-c", f"LABEL dockercoins.stand-in={suite}", "-",
+                name, stdin=tar.stdout)
+
+
+def redis_image():
+    """The tag that docker-compose.yml pins."""
+    with open(os.path.join(REPO, "docker-compose.yml"), encoding="utf-8") as file:
+        return re.search(r"^\s+image: (redis:\S+)$", file.read(), re.MULTILINE).group(1)
+
+
+def ensure_redis():
+    """Makes the Redis image of docker-compose.yml available; the stand-in carries Debian's redis-server."""
+    name = redis_image()
+    if obtained(name):
+        return
+    say(f"{name} cannot be pulled: making a stand-in")
+    ensure_debian("trixie")
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/Dockerfile", "w", encoding="utf-8") as file:
+            file.write(REDIS)
+        run("docker", "build", "--quiet", "--tag", name, folder,
+            env=dict(os.environ, PATH=PATH, DOCKER_BUILDKIT="0"))
+
+
+def start():
+    """All of it; returns whether it started the engine, and then stop() is the caller's duty."""
+    install_missing(TOOLS)
+    started = start_engine()
+    try:
+        for suite in SUITES:
+            ensure_debian(suite)
+        ensure_redis()
+        compose_1()
+        compose_2()
+        registry()
+    except BaseException:
+        if started:
+            stop_engine()
+        raise
+    return started
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["start"]:
+        start()
+    elif sys.argv[1:] == ["stop"]:
+        stop_engine()
+    else:
+        sys.exit(__doc__)
