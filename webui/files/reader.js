@@ -40,14 +40,14 @@ export function parse(status, text) {
 
 /** One reading. Throws Trouble. */
 export async function read(url) {
+  const timeout = AbortSignal.timeout(TIMEOUT);
   let response;
   let text;
   try {
-    response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+    response = await fetch(url, { cache: "no-store", signal: timeout });
     text = await response.text();
-  } catch (error) {
-    const late = error.name === "TimeoutError";
-    throw new Trouble("webui", late ? `no answer within ${TIMEOUT / 1000} s` : "no connection");
+  } catch {
+    throw new Trouble("webui", timeout.aborted ? `no answer within ${TIMEOUT / 1000} s` : "no connection");
   }
   return parse(response.status, text);
 }
