@@ -46,6 +46,10 @@ def scale(seconds):
     return seconds * 4 if SLOW else seconds
 
 
+# The contract's second, of which a service uses 0.8 at most, and half a one more for a machine that is busy.
+STOPS_WITHIN = scale(1) + 0.5
+
+
 def eventually(predicate, timeout=5.0, interval=0.01, what="the condition"):
     """Waits until predicate() is true and returns what it gave; fails the test after `timeout` seconds
     (scaled).

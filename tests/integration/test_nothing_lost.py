@@ -16,7 +16,7 @@ import pytest
 
 from fakes import (HANG, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with,
                    http_answer, namespaces_are_possible)
-from harness import Redis, Service, eventually, free_port, scale
+from harness import Redis, STOPS_WITHIN, Service, eventually, free_port, scale
 
 needs_namespaces = pytest.mark.skipif(not namespaces_are_possible(),
                                       reason="namespaces need root and unshare")
@@ -104,7 +104,7 @@ class Crowd:
         leaving.wait_for_line("^INFO:worker:")  # a signal during its first milliseconds is another test's
         status, seconds = leaving.stop()
         assert status == 0
-        assert seconds < scale(1)
+        assert seconds < STOPS_WITHIN
         self._end_of(leaving)
 
     def _end_of(self, service):
@@ -244,7 +244,7 @@ class Mine:
     def stop(self):
         status, seconds = self.worker.stop()
         assert status == 0
-        assert seconds < scale(1)
+        assert seconds < STOPS_WITHIN
 
     def assert_exact(self, too_many=0):
         """The stop may have cut one loop off, whose digest hasher gave and the worker never saw."""

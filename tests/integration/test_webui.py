@@ -12,7 +12,7 @@ import time
 import pytest
 
 from fakes import FakeDns, Namespace, RedisProxy, namespaces_are_possible
-from harness import (Answer, Blackhole, Redis, SANITIZED, Service, ask, collect, eventually, http,
+from harness import (Answer, Blackhole, Redis, SANITIZED, STOPS_WITHIN, Service, ask, collect, eventually, http,
                      open_socket, private_dirty_kib, raw, read_to_end, scale)
 
 needs_namespaces = pytest.mark.skipif(not namespaces_are_possible(),
@@ -445,7 +445,7 @@ def test_stops_within_a_second_whatever_redis_does(redis, state):
             assert service.port
         status, seconds = service.stop(signal.SIGTERM)
         assert status == 0
-        assert seconds < scale(1)
+        assert seconds < STOPS_WITHIN
 
 
 # ------------------------------------------------------------------------------------------------ files

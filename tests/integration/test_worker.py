@@ -17,7 +17,7 @@ import pytest
 
 from fakes import (CLOSE, HANG, RESET, FakeDns, FakeHttp, Namespace, Proxy, RedisProxy,
                    bytes_whose_digest_begins_with, digest, http_answer, namespaces_are_possible, random_bytes)
-from harness import Blackhole, Redis, Service, eventually, scale
+from harness import Blackhole, Redis, STOPS_WITHIN, Service, eventually, scale
 
 needs_namespaces = pytest.mark.skipif(not namespaces_are_possible(),
                                       reason="namespaces need root and unshare")
@@ -89,7 +89,7 @@ def errors(service):
 def assert_stops(service, sig=signal.SIGTERM, log_errors=False):
     status, seconds = service.stop(sig)
     assert status == 0
-    assert seconds < scale(1)
+    assert seconds < STOPS_WITHIN
     if not log_errors:
         assert errors(service) == []
 
@@ -1000,7 +1000,7 @@ def test_further_signals_while_it_stops_change_nothing(rng, hasher, redis):
             time.sleep(0.05)
         status, _ = service.stop()
         assert status == 0
-        assert time.monotonic() - begun < scale(1)
+        assert time.monotonic() - begun < STOPS_WITHIN
         redis.resume()
 
 
