@@ -1,9 +1,13 @@
 #include "common/health_check.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <chrono>
 #include <string>
 
 #include "common/dial.h"
+#include "common/unique_fd.h"
 #include "httplib.h"
 
 namespace dockercoins {
@@ -11,10 +15,21 @@ namespace {
 
 constexpr auto kHealthTimeout = std::chrono::seconds(2);
 
+/// Whether the loopback has its IPv4 address, as it has nearly everywhere: not in every IPv6-only network.
+bool HasIpv4Loopback() {
+  const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return fd && ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+}
+
 /// The address at which a process on this machine reaches one that listens on `bind_address`.
 std::string ReachableAddress(const std::string& bind_address) {
-  // The loopback's IPv4 address is there even where there is no other, and `::` takes IPv4, too.
-  return bind_address == "::" || bind_address == "0.0.0.0" ? "127.0.0.1" : bind_address;
+  if (bind_address == "0.0.0.0") return "127.0.0.1";
+  // `::` takes IPv4, too, and may be all that is left of IPv6 where that is switched off.
+  if (bind_address == "::") return HasIpv4Loopback() ? "127.0.0.1" : "::1";
+  return bind_address;
 }
 
 }  // namespace

@@ -362,12 +362,13 @@ class Namespace:
     """A machine's worth of network: with its own loopback interface, /etc/hosts and /etc/resolv.conf.
 
     Start a Service in it with prefix=namespace.prefix, and a Server with namespace=namespace. Names come from
-    set_hosts(); every other one is asked of 127.0.0.1:53 in here, where nobody listens (so the lookup fails
-    at once) unless there is a FakeDns.
+    set_hosts(); every other one is asked of 127.0.0.1:53 in here (or as `resolv` says), where nobody listens (so
+    the lookup fails at once) unless there is a FakeDns.
     """
 
-    def __init__(self, hosts=""):
+    def __init__(self, hosts="", resolv="nameserver 127.0.0.1\n"):
         self._hosts = hosts
+        self._resolv = resolv
         self.folder = None
         self._keeper = None
         self._net = None
@@ -378,7 +379,7 @@ class Namespace:
             for name in ("hosts", "resolv.conf"):
                 with open(os.path.join(self.folder, name), "w", encoding="ascii"):
                     pass
-            self._write("resolv.conf", "nameserver 127.0.0.1\n")
+            self._write("resolv.conf", self._resolv)
             self.set_hosts(self._hosts)
             script = ('for file in hosts resolv.conf; do mount --bind "$1/$file" "/etc/$file" || exit; done; '
                       'echo ready; exec sleep 3600')
@@ -401,6 +402,11 @@ class Namespace:
             self._keeper.wait()
             self._keeper.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def pid(self):
+        """A process in here."""
+        return self._keeper.pid
 
     @property
     def prefix(self):
@@ -440,23 +446,28 @@ class Namespace:
             os.close(fd)
 
 
+def _family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class FakeDns:
     """The name server of a Namespace; a context manager.
 
-    Knows the IPv4 addresses in .records ({"rng": ["127.0.0.2"]}), says of every other name that it does not
-    exist, and says nothing at all while .silent. .asked counts the queries.
+    Knows the addresses, IPv4 or IPv6, in .records ({"rng": ["127.0.0.2"]}), says of every other name that it does
+    not exist, and says nothing at all while .silent. .asked counts the queries.
     """
 
-    def __init__(self, namespace, records=None, silent=False):
+    def __init__(self, namespace, records=None, silent=False, address="127.0.0.1"):
         self.namespace = namespace
+        self.address = address
         self.records = records or {}
         self.silent = silent
         self.asked = 0
         self._socket = None
 
     def __enter__(self):
-        self._socket = self.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 53))
+        self._socket = self.namespace.socket(_family(self.address), socket.SOCK_DGRAM)
+        self._socket.bind((self.address, 53))
         self._socket.settimeout(0.1)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._running = True
@@ -491,8 +502,9 @@ class FakeDns:
         question = query[12:at + 5]
         kind = struct.unpack(">H", query[at + 1:at + 3])[0]
         addresses = self.records.get(".".join(labels))
-        found = addresses if addresses and kind == 1 else []
+        family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)  # A, AAAA
+        found = [socket.inet_pton(family, address) for address in addresses or [] if _family(address) == family]
         code = 0 if addresses else 3  # NXDOMAIN
         head = query[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(found), 0, 0)
-        record = struct.pack(">HHHIH", 0xC00C, 1, 1, 0, 4)
-        return head + question + b"".join(record + socket.inet_aton(address) for address in found)
+        return head + question + b"".join(struct.pack(">HHHIH", 0xC00C, kind, 1, 0, len(address)) + address
+                                          for address in found)

@@ -16,8 +16,10 @@ import lesson
 from harness import Redis, Service, eventually
 
 
-class ProcessPlatform:
+class ProcessPlatform(lesson.Platform):
     """What scripts/lesson asks of Compose, with the services as processes. A platform and its factory."""
+
+    url = None
 
     def __init__(self, stack, rng=None, old_workers=0, **delays):
         self._delays = {"worker": 100, "rng": 100, "hasher": 100, **delays}
@@ -34,15 +36,15 @@ class ProcessPlatform:
         self._workers = []
         self.scaled = []
 
-    def __call__(self, url):
-        assert url == self.url
+    def __call__(self, options):
+        assert options.url == self.url
         return self
 
     def _start(self, name, **settings):
         return self._stack.enter_context(Service(name, DELAY_MS=self._delays[name], **settings))
 
-    def delays(self):
-        return lesson.Delays(**{name: milliseconds / 1000 for name, milliseconds in self._delays.items()})
+    def delay(self, service):
+        return self._delays[service] / 1000
 
     def workers(self):
         return len(self._workers)
@@ -51,6 +53,7 @@ class ProcessPlatform:
         self.scaled.append(workers)
         while len(self._workers) < workers:
             self._workers.append(self._start("worker", **self._upstreams))
+            self._workers[-1].wait_for_line(r"^INFO:worker:", 10)  # before that, TERM is not yet its own
         while len(self._workers) > workers:
             assert self._workers.pop().stop()[0] == 0
 
@@ -155,13 +158,16 @@ def test_services_that_are_not_as_slow_as_they_say_are_found(stack, capsys):
 # ------------------------------------------------------------------------------------------ without measuring
 
 
-class Idle:
+class Idle(lesson.Platform):
     """A platform of which only the number of workers is asked."""
+
+    url = None
 
     def __init__(self, workers):
         self.running = workers
 
-    def __call__(self, _url):
+    def __call__(self, options):
+        self.url = options.url
         return self
 
     def workers(self):
@@ -170,11 +176,14 @@ class Idle:
     def scale(self, workers):
         self.running = workers
 
-    def delays(self):
-        return lesson.Delays()
+    def delay(self, service):
+        return 0.1
 
     def servers(self):
         return 1
+
+    def address(self, service):
+        raise AssertionError(service)
 
 
 @pytest.mark.parametrize("trouble, status",

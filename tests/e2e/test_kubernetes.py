@@ -1,0 +1,319 @@
+"""DockerCoins on a real cluster: that of kubectl's current context, in namespaces of the test's own.
+
+Skipped where there is none. The cluster needs the images of v0.1 and Redis:
+
+DOCKERCOINS_LOAD_IMAGES         a command that brings the images named after it to the cluster's nodes, such as
+                                "kind load docker-image"; unset: they are there already, or can be pulled
+DOCKERCOINS_FIGURE_SECONDS      how long scripts/lesson measures each number of workers (12)
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shlex
+import shutil
+import subprocess
+import time
+
+import pytest
+
+import docker_engine
+import lesson
+from harness import eventually
+
+REPO = docker_engine.REPO
+SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 12)
+PROGRAMS = ("rng", "hasher", "webui", "worker")
+SERVERS = ("rng", "hasher", "webui")
+REDIS = docker_engine.redis_image()
+IMAGES = [f"dockercoins-cpp/{name}:v0.1" for name in PROGRAMS] + [REDIS]
+
+# A pod of the class, from the one image with a shell that is there anyway.
+CLASS = {
+    "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "class", "labels": {"run": "class"}},
+    "spec": {
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}},
+        "terminationGracePeriodSeconds": 0,
+        "containers": [{
+            "name": "class", "image": REDIS, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }],
+    },
+}
+
+# In a shell of that pod: `get NAME` is GET http://NAME/, by wget (Alpine) or by bash (Debian).
+GET = r"""
+get() {
+  if command -v wget >/dev/null; then
+    wget -q -T 5 -O /dev/null "http://$1/"
+  else
+    bash -c 'exec 3<>"/dev/tcp/$0/80" && printf "GET / HTTP/1.0\r\n\r\n" >&3 && grep -q "HTTP/1.. [23]" <&3' "$1"
+  fi
+}
+"""
+# As httping does it; in hundredths of a second.
+HTTPING = GET + r"""
+for name; do
+  read -r begun _ </proc/uptime; get "$name" || exit 1; read -r ended _ </proc/uptime
+  echo "$name $begun $ended"
+done
+"""
+POLL = GET + r"""
+while :; do get "$1" && echo good || echo bad; sleep 0.1; done
+"""
+
+
+class Namespace:
+    """namespace("get", "pods"): what kubectl says in a namespace of the cluster. Its failure fails the test."""
+
+    def __init__(self, context, name):
+        self.name = name
+        self._command = ["kubectl", f"--context={context}", f"--namespace={name}"]
+
+    def __call__(self, *words, timeout=180, check=True, **options):
+        result = subprocess.run([*self._command, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                timeout=timeout, check=False, cwd=REPO, **options)
+        if check and result.returncode:
+            raise AssertionError(f"kubectl {' '.join(words)}: {result.returncode}\n{result.stdout[-5000:]}")
+        return result.stdout
+
+    def start(self, *words):
+        return subprocess.Popen([*self._command, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True)
+
+    def get(self, *words):
+        return json.loads(self("get", *words, "--output=json"))
+
+    def await_rollout(self, *names):
+        for name in names:
+            self("rollout", "status", name if "/" in name else f"deployment/{name}", "--timeout=150s")
+
+    def scale(self, name, replicas):
+        self("scale", "deployment", name, f"--replicas={replicas}")
+        self.await_rollout(name)
+
+    def workers(self):
+        """Pods of worker, those too that are about to end."""
+        return len(self.get("pods", "--selector=app=worker")["items"])
+
+    def lesson(self, *options):
+        return subprocess.run(["scripts/lesson", "--json", "-n", self.name, *options], cwd=REPO, text=True,
+                              capture_output=True, timeout=900, check=False)
+
+    @contextlib.contextmanager
+    def application(self):
+        with lesson.Kubernetes(lesson.parse(["-n", self.name])) as application:
+            yield application
+
+    def speed(self, workers, seconds=10.0):
+        """Hashes per second, measured as scripts/lesson does."""
+        with self.application() as application:
+            time.sleep(3)
+            return lesson.speed(lesson.read_counter_for(application.url, seconds, lambda *_: None), workers)
+
+    def await_mining(self):
+        with self.application() as application:
+            begun = counter(application.url)
+            eventually(lambda: counter(application.url) > begun, 60, 0.2, "a hash counted")
+
+    def errors(self):
+        """What the workers have complained of."""
+        log = self("logs", "--selector=app=worker", "--tail=-1", "--prefix", "--max-log-requests=20")
+        return [line for line in log.splitlines() if "ERROR" in line or "WARNING" in line]
+
+    def httping(self, name):
+        """Seconds that GET / takes there, on average of five, from within."""
+        said = self("exec", "class", "--", "sh", "-c", HTTPING, "sh", *[name] * 5)
+        times = [float(ended) - float(begun) for begun, ended in re.findall(rf"^{name} (\S+) (\S+)$", said, re.M)]
+        assert len(times) == 5, said
+        return sum(times) / 5
+
+
+def counter(url):
+    """Hashes so far; 0 while the web UI cannot tell."""
+    try:
+        return lesson.read_counter(url).hashes
+    except OSError:
+        return 0
+
+
+def quietly(*words):
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def context():
+    """The current context of a cluster that answers, with the images there."""
+    if not shutil.which("kubectl"):
+        pytest.skip("no cluster: kubectl is not installed")
+    current = quietly("kubectl", "config", "current-context")
+    if current.returncode:
+        pytest.skip("no cluster: kubectl has no current context")
+    name = current.stdout.strip()
+    asked = quietly("kubectl", f"--context={name}", "--request-timeout=20s", "get", "nodes")
+    if asked.returncode:
+        pytest.skip(f"no cluster: that of context {name} does not answer: {asked.stderr.strip()[-200:]}")
+    if command := os.environ.get("DOCKERCOINS_LOAD_IMAGES"):
+        subprocess.run([*shlex.split(command), *IMAGES], check=True, timeout=900)
+    return name
+
+
+@contextlib.contextmanager
+def fresh_namespace(context, *labels):
+    namespace = Namespace(context, f"dockercoins-test-{secrets.token_hex(3)}")
+    namespace("create", "namespace", namespace.name)
+    try:
+        if labels:
+            namespace("label", "namespace", namespace.name, *labels)
+        yield namespace
+    finally:
+        namespace("delete", "namespace", namespace.name, "--timeout=150s")
+
+
+@pytest.fixture(scope="module")
+def applied(context):
+    """The manifest, in a namespace that enforces the restricted Pod Security Standard."""
+    with fresh_namespace(context, "pod-security.kubernetes.io/enforce=restricted",
+                         "pod-security.kubernetes.io/warn=restricted") as namespace:
+        said = namespace("apply", "--validate=strict", "--filename=k8s/")
+        assert said.count(" created\n") == 9 and "Warning" not in said, said
+        namespace.await_rollout(*PROGRAMS, "redis")
+        namespace("apply", "--filename=-", input=json.dumps(CLASS))
+        namespace("wait", "--for=condition=Ready", "pod/class", "--timeout=120s")
+        namespace.await_mining()
+        yield namespace
+
+
+@pytest.fixture
+def as_applied(applied):
+    """The same, with one pod of each again."""
+    for name in PROGRAMS:
+        applied.scale(name, 1)
+    eventually(lambda: applied.workers() == 1, 60, 0.5, "a single worker")
+    return applied
+
+
+# ------------------------------------------------------------------------------------------ the manifest
+
+
+def test_applying_it_again_changes_nothing(as_applied):
+    as_applied.scale("worker", 2)
+    said = as_applied("apply", "--filename=k8s/")
+    assert said.count(" unchanged\n") == 9, said
+    assert as_applied.get("deployment", "worker")["spec"]["replicas"] == 2
+
+
+def test_the_workers_log_begins_without_an_error(as_applied):
+    assert not as_applied.errors()
+    assert "units of work done, updating hash counter" in as_applied("logs", "deployment/worker")
+
+
+def test_the_web_ui_has_a_port_on_every_node(as_applied):
+    [port] = as_applied.get("service", "webui")["spec"]["ports"]
+    assert port["nodePort"] > 0 and port["port"] == 80
+
+
+def test_the_health_check_runs_in_images_without_a_shell(as_applied):
+    for name in PROGRAMS:
+        as_applied("exec", f"deployment/{name}", "--", f"/{name}", "--healthcheck")
+
+
+def test_the_lesson(as_applied, figure):
+    as_applied.scale("worker", 2)
+    shown = as_applied.lesson("--workers", "1,2,3,10", "--seconds", f"{SECONDS:g}")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    for step in json.loads(shown.stdout)["steps"]:
+        figure(f"lesson on Kubernetes, {step['workers']} workers",
+               f"{step['speed']['measured']:.2f} hashes/s, rng {step['rng_ms']['measured']:.0f} ms, "
+               f"hasher {step['hasher_ms']['measured']:.1f} ms, graph {step['graph']}")
+        assert abs(step["speed"]["measured"] / min(step["workers"] / 0.3, 10) - 1) < 0.05
+    assert as_applied.workers() == 2, "put back"
+
+
+def test_httping_by_short_name_finds_the_bottleneck(as_applied, figure):
+    as_applied.scale("worker", 10)
+    time.sleep(5)  # the line fills
+    at_rng, at_hasher = as_applied.httping("rng"), as_applied.httping("hasher")
+    figure("httping of rng and hasher from a pod with 10 workers, ms", f"{at_rng * 1000:.0f}, {at_hasher * 1000:.0f}")
+    assert 0.62 < at_rng < 0.95
+    assert at_hasher < 0.05
+
+
+def test_workers_that_are_told_to_end_do_so_at_once(as_applied, figure):
+    as_applied.scale("worker", 10)
+    begun = time.monotonic()
+    as_applied.scale("worker", 1)
+    eventually(lambda: as_applied.workers() == 1, 60, 0.2, "a single worker")
+    seconds = time.monotonic() - begun
+    figure("from 10 workers to 1, until the last pod has gone, s", f"{seconds:.1f}")
+    assert seconds < 20  # the original takes 30 and more
+
+
+def test_a_rolling_restart_costs_no_loop(as_applied):
+    for name in SERVERS:
+        as_applied.scale(name, 2)
+    as_applied.scale("worker", 10)
+    as_applied.await_mining()
+    polling = as_applied.start("exec", "class", "--", "sh", "-c", POLL, "sh", "webui")
+    try:
+        for name in SERVERS:
+            as_applied("rollout", "restart", f"deployment/{name}")
+            as_applied.await_rollout(name)
+            # A rollout is over before the last old pod has ended.
+            eventually(lambda: len(as_applied.get("pods", f"--selector=app={name}")["items"]) == 2, 60, 0.5, name)
+    finally:
+        polling.terminate()
+        polled = polling.communicate(timeout=30)[0].split()
+    assert not as_applied.errors()
+    assert polled.count("good") > 20 and "bad" not in polled
+
+
+# ------------------------------------------------------------------------------------------ rng as a DaemonSet
+
+
+def test_an_rng_on_every_node_raises_the_ceiling(as_applied, figure):
+    as_applied.scale("worker", 10)
+    try:
+        as_applied("apply", "--validate=strict", "--filename=k8s/lessons/1-rng-daemonset.yaml")
+        as_applied.await_rollout("daemonset/rng")
+        nodes = as_applied.get("daemonset", "rng")["status"]["desiredNumberScheduled"]
+        assert nodes >= 1
+        both = as_applied.speed(10)
+        figure(f"ten workers, {nodes + 1} rng (DaemonSet and Deployment), hashes/s", f"{both:.1f}")
+        assert both > 15, "18.5 are predicted for two"
+        as_applied("delete", "deployment", "rng")
+        eventually(lambda: len(as_applied.get("pods", "--selector=app=rng")["items"]) == nodes, 60, 0.5, "one a node")
+        alone = as_applied.speed(10)
+        figure(f"ten workers, {nodes} rng (DaemonSet), hashes/s", f"{alone:.1f}")
+        assert 9 < alone < 10.5 if nodes == 1 else alone > 15
+        assert not as_applied.errors()
+    finally:
+        as_applied("apply", "--filename=k8s/")
+        as_applied.await_rollout("rng")
+        as_applied("delete", "daemonset", "rng", "--ignore-not-found")
+
+
+# ------------------------------------------------------------------------------------------ without the manifest
+
+
+def test_the_courses_commands_deploy_it_side_by_side(context, applied):
+    """create deployment and expose, also where only root may listen on port 80."""
+    with fresh_namespace(context) as namespace:
+        namespace("create", "deployment", "redis", f"--image={REDIS}")
+        for name in PROGRAMS:
+            namespace("create", "deployment", name, f"--image=dockercoins-cpp/{name}:v0.1")
+        eventually(lambda: "Waiting for redis:6379" in namespace("logs", "deployment/worker", check=False), 120, 1,
+                   "a worker that waits quietly")
+        namespace("expose", "deployment", "redis", "--port", "6379")
+        namespace("expose", "deployment", "rng", "--port", "80")
+        namespace("expose", "deployment", "hasher", "--port", "80")
+        namespace("expose", "deployment", "webui", "--type=NodePort", "--port=80")
+        namespace.await_rollout(*PROGRAMS, "redis")
+        namespace.await_mining()
+        assert not namespace.errors()
+        namespace("scale", "deployment", "worker", "--replicas=3")
+        namespace.await_rollout("worker")
+        assert 9 < namespace.speed(3) < 10.6
+        assert not namespace.errors()

@@ -1,0 +1,82 @@
+"""Checks an object strictly against the Kubernetes API's own models, offline, as `--validate=strict` does.
+
+The models come with Debian's python3-kubernetes; each knows its fields' names and types.
+"""
+
+import re
+
+import kubernetes.client
+
+# By apiVersion, for the same kind may exist in several.
+KINDS = {
+    "v1": ("PersistentVolumeClaim", "Service"),
+    "apps/v1": ("DaemonSet", "Deployment"),
+    "networking.k8s.io/v1": ("NetworkPolicy",),
+}
+
+# Debian 12's models are those of API 1.22, and this is what we use that is newer. (Debian 13's have it.)
+NEWER = {"V1Handler": {"sleep": "V1SleepAction"}, "V1SleepAction": {"seconds": "int"}}
+
+SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": (str, int)}
+
+
+def problems(thing):
+    """What the API would not take, a sentence each; empty when there is nothing."""
+    version, kind = thing.get("apiVersion"), thing.get("kind")
+    if kind not in KINDS.get(version, ()):
+        return [f"{version} {kind}: not known"]
+    return list(_problems(thing, f"V1{kind}", kind))
+
+
+def _problems(value, model, path):
+    if model in SCALARS:
+        # To Python, True is an int.
+        if not isinstance(value, SCALARS[model]) or isinstance(value, bool) != (model == "bool"):
+            yield f"{path}: {value!r} is not a {model}"
+    elif found := re.fullmatch(r"list\[(.+)\]", model):
+        if isinstance(value, list):
+            for at, entry in enumerate(value):
+                yield from _problems(entry, found.group(1), f"{path}[{at}]")
+        else:
+            yield f"{path}: {value!r} is not a list"
+    elif not isinstance(value, dict):
+        yield f"{path}: {value!r} is not a mapping"
+    elif found := re.fullmatch(r"dict\(str, (.+)\)", model):
+        for key, entry in value.items():
+            yield from _problems(key, "str", path)
+            yield from _problems(entry, found.group(1), f"{path}.{key}")
+    else:
+        yield from _problems_of_fields(value, model, path)
+
+
+def _problems_of_fields(value, model, path):
+    fields, required = _fields(model)
+    for name, entry in value.items():
+        if name not in fields:
+            yield f"{path}.{name}: unknown field"
+        else:
+            yield from _problems(entry, fields[name], f"{path}.{name}")
+    for name in required - set(value):
+        yield f"{path}.{name}: missing"
+
+
+def _fields(model):
+    """({name as in the API: type}, names of those that must be there)"""
+    if not hasattr(kubernetes.client, model):
+        return NEWER[model], set(NEWER[model])
+    known = getattr(kubernetes.client, model)
+    fields = {known.attribute_map[attribute]: kind for attribute, kind in known.openapi_types.items()}
+    return {**NEWER.get(model, {}), **fields}, _required(known)
+
+
+def _required(known):
+    """The fields that the model's setters refuse to take nothing for."""
+    missing = set()
+    empty = known.__new__(known)
+    empty.local_vars_configuration = kubernetes.client.Configuration()
+    for attribute, name in known.attribute_map.items():
+        try:
+            setattr(empty, attribute, None)
+        except ValueError:
+            missing.add(name)
+    return missing
