@@ -27,10 +27,7 @@ constexpr size_t kDigestDigits = 64;
 class DialledClient final : public httplib::ClientImpl {
  public:
   DialledClient(const Endpoint& server, std::stop_token stop)
-      : httplib::ClientImpl(server.host, server.port),
-        server_(server),
-
-        stop_(std::move(stop)) {
+      : httplib::ClientImpl(server.host, server.port), server_(server), stop_(std::move(stop)) {
     set_read_timeout(kAnswerTimeout);
     set_write_timeout(kWriteTimeout);
     // A name that is an IPv6 address needs brackets, which httplib leaves out.
@@ -108,8 +105,16 @@ std::string HttpUpstream::Request(const char* method, const std::string& path, c
   httplib::Request request;
   request.method = method;
   request.path = url_.path + path;
-  request.body = body;
-  if (!body.empty()) request.set_header("Content-Type", "application/octet-stream");
+  if (!body.empty()) {
+    request.set_header("Content-Type", "application/octet-stream");
+    // A body in the request would be sent as a packet of its own, and hasher would wake up twice.
+    client.set_header_writer([&body](httplib::Stream& stream, httplib::Headers& headers) {
+      headers.erase("Content-Length");
+      headers.emplace("Content-Length", std::to_string(body.size()));
+      const ssize_t count = httplib::detail::write_headers(stream, headers);
+      return count < 0 || stream.write(body) < 0 ? -1 : count;
+    });
+  }
   std::string answer;
   bool too_long = false;
   // Not more than a byte beyond what is wanted is kept, whatever is sent.

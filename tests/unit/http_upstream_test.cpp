@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <mutex>
 #include <stdexcept>
@@ -50,6 +53,12 @@ class HttpUpstreamTest : public ::testing::Test {
     return requests_;
   }
 
+  /// In how many TCP segments the last request came.
+  [[nodiscard]] unsigned Segments() {
+    const std::lock_guard lock(mutex_);
+    return segments_;
+  }
+
   [[nodiscard]] HttpUrl Url(const std::string& path = "") const {
     return {.server = {.host = "127.0.0.1", .port = server_.port()}, .path = path};
   }
@@ -85,8 +94,12 @@ class HttpUpstreamTest : public ::testing::Test {
     std::string answer;
     size_t hold_after = 0;
     const std::string request = ReceiveRequest(connection);
+    tcp_info info{};
+    socklen_t size = sizeof(info);
+    ::getsockopt(connection.get(), IPPROTO_TCP, TCP_INFO, &info, &size);
     {
       const std::lock_guard lock(mutex_);
+      segments_ = info.tcpi_data_segs_in;
       requests_.push_back(request);
       answer = answer_;
       hold_after = hold_after_;
@@ -102,6 +115,7 @@ class HttpUpstreamTest : public ::testing::Test {
   std::string answer_ = Ok(kBytes);
   size_t hold_after_ = SIZE_MAX;
   std::vector<std::string> requests_;
+  unsigned segments_ = 0;
   const FakeServer server_{[this](const UniqueFd& connection) { Serve(connection); }};
 };
 
@@ -120,6 +134,12 @@ TEST_F(HttpUpstreamTest, HasTheBytesHashedAsTheyAre) {
   EXPECT_THAT(Requests().front(), HasSubstr("Host: " + Name() + "\r\n"));
   EXPECT_THAT(Requests().front(), HasSubstr("Content-Length: 32\r\n"));
   EXPECT_TRUE(Requests().front().ends_with("\r\n\r\n" + kBytes));
+}
+
+TEST_F(HttpUpstreamTest, SendsHeadAndBodyTogetherSoThatTheServerWakesUpOnce) {
+  Answer(Ok(kDigest));
+  EXPECT_EQ(Hash(kBytes), kDigest);
+  EXPECT_EQ(Segments(), 1U);
 }
 
 TEST_F(HttpUpstreamTest, PutsItsPathsBehindTheUrlsPath) {
