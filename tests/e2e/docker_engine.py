@@ -76,6 +76,20 @@ EXPOSE 6379
 CMD ["redis-server"]
 """
 
+# The official image's ways: an unprivileged user, settings in /etc/prometheus, data in /prometheus.
+PROMETHEUS = """\
+FROM debian:trixie-slim
+RUN apt-get update && apt-get install --yes --no-install-recommends prometheus \\
+    && mkdir -p /prometheus && chown nobody /prometheus
+LABEL dockercoins.stand-in=prometheus
+USER nobody
+VOLUME /prometheus
+WORKDIR /prometheus
+ENTRYPOINT ["/usr/bin/prometheus"]
+EXPOSE 9090
+CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
+"""
+
 
 def run(*command, timeout=600, **options):
     """Output of a command; on failure raises RuntimeError with what it said."""
@@ -313,22 +327,21 @@ def ensure_debian(suite):
                 name, stdin=tar.stdout)
 
 
-def redis_image():
-    """The tag that docker-compose.yml pins."""
-    with open(os.path.join(REPO, "docker-compose.yml"), encoding="utf-8") as file:
-        return re.search(r"^\s+image: (redis:\S+)$", file.read(), re.MULTILINE).group(1)
+def pinned_image(repository, file="docker-compose.yml"):
+    """The image of that repository which a Compose file names: repository:tag."""
+    with open(os.path.join(REPO, file), encoding="utf-8") as text:
+        return re.search(rf"^\s+image: ({repository}:\S+)$", text.read(), re.MULTILINE).group(1)
 
 
-def ensure_redis():
-    """Makes the Redis image of docker-compose.yml available; the stand-in carries Debian's redis-server."""
-    name = redis_image()
+def ensure_built(name, dockerfile):
+    """Makes an image available; the stand-in is built of Debian's package."""
     if obtained(name):
         return
     say(f"{name} cannot be pulled: making a stand-in")
     ensure_debian("trixie")
     with tempfile.TemporaryDirectory() as folder:
         with open(f"{folder}/Dockerfile", "w", encoding="utf-8") as file:
-            file.write(REDIS)
+            file.write(dockerfile)
         run("docker", "build", "--quiet", "--tag", name, folder,
             env=dict(os.environ, PATH=PATH, DOCKER_BUILDKIT="0"))
 
@@ -340,7 +353,8 @@ def start():
     try:
         for suite in SUITES:
             ensure_debian(suite)
-        ensure_redis()
+        ensure_built(pinned_image("redis"), REDIS)
+        ensure_built(pinned_image("prom/prometheus", "docker-compose.metrics.yml"), PROMETHEUS)
         compose_1()
         compose_2()
         registry()

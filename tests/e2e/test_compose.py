@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from http.client import HTTPConnection
 
@@ -294,7 +295,7 @@ def test_a_room_without_internet_gets_all_images_in_one_file(docker, built_1, co
     names = [f"{PREFIX}/{service}:v0.1" for service in SERVICES]
     archive = str(tmp_path / "dockercoins.tar")
     compose_1.down()
-    docker("save", "--output", archive, *names, docker_engine.redis_image())
+    docker("save", "--output", archive, *names, docker_engine.pinned_image("redis"))
     docker("rmi", *names)
     docker("load", "--input", archive)
     said = compose_1("up", "-d").stdout
@@ -570,6 +571,73 @@ def test_scripts_lesson_without_the_application_is_one_clear_line(project_1):
     assert shown.returncode == 2
     assert shown.stdout == "" and shown.stderr.count("\n") == 1
     assert "does not run in" in shown.stderr and "up -d" in shown.stderr
+
+
+# ------------------------------------------------------------------------------------------ Prometheus
+
+
+class Prometheus:
+    """What the overlay's Prometheus knows."""
+
+    @staticmethod
+    def _ask(path):
+        status, body = get(f"http://localhost:9090/api/v1/{path}")
+        assert status == 200, body
+        return json.loads(body)["data"]
+
+    def targets(self):
+        """For each job, the health of its targets; each also has to have been there for a scrape."""
+        found = {}
+        for target in self._ask("targets?state=active")["activeTargets"]:
+            found.setdefault(target["labels"]["job"], []).append(target["health"])
+        return found
+
+    def values(self, expression):
+        """The value of each series, by its labels besides the name."""
+        result = self._ask("query?" + urllib.parse.urlencode({"query": expression}))["result"]
+        return {tuple(value for name, value in sorted(series["metric"].items()) if name != "__name__"):
+                float(series["value"][1]) for series in result}
+
+    def alerts(self):
+        return [alert["labels"]["alertname"] for alert in self._ask("alerts")["alerts"]
+                if alert["state"] == "firing"]
+
+
+def test_prometheus_finds_every_worker_and_says_that_rng_is_saturated(project_1, figure):
+    project_1.down()
+    project_1.environment["COMPOSE_FILE"] = "docker-compose.yml:docker-compose.metrics.yml"
+    prometheus = Prometheus()
+
+    def up(workers):
+        scale(project_1, workers)
+        wanted = {"rng": ["up"], "hasher": ["up"], "webui": ["up"], "worker": ["up"] * workers}
+        eventually(lambda: answers("http://localhost:9090/-/ready") and prometheus.targets() == wanted, 30, 0.5,
+                   what=f"{workers} workers among the targets")
+
+    try:
+        up(10)
+        await_mining()
+        eventually(lambda: prometheus.alerts() == ["RngIsSaturated"], 90, 0.5, what="the alert with ten workers")
+        (speed_now,) = prometheus.values("dockercoins:loops:rate30s").values()
+        steps = {step: seconds for (step,), seconds in
+                 prometheus.values("step:dockercoins_step_duration_seconds:mean30s").items()}
+        (utilisation,) = prometheus.values("instance:rng_utilisation:ratio30s").values()
+        figure("Prometheus, ten workers", f"{speed_now:.2f} hashes/s, rng busy {utilisation:.1%}, "
+               + ", ".join(f"{step} {seconds * 1000:.0f} ms" for step, seconds in steps.items()))
+        assert set(steps) == {"work", "rng", "hasher", "redis"}
+        assert utilisation > 0.95
+        up(5)
+        assert prometheus.alerts() == ["RngIsSaturated"]
+        up(1)
+        eventually(lambda: prometheus.alerts() == [], 90, 0.5, what="the end of the alert")
+        time.sleep(15)
+        assert prometheus.alerts() == []
+        (utilisation,) = prometheus.values("instance:rng_utilisation:ratio30s").values()
+        figure("Prometheus, one worker", f"rng busy {utilisation:.1%}")
+        assert 0.2 < utilisation < 0.5
+    finally:
+        project_1.down()
+        del project_1.environment["COMPOSE_FILE"]
 
 
 # ------------------------------------------------------------------------------------------ the lesson, 2.26

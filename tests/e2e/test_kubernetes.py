@@ -27,7 +27,7 @@ REPO = docker_engine.REPO
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 12)
 PROGRAMS = ("rng", "hasher", "webui", "worker")
 SERVERS = ("rng", "hasher", "webui")
-REDIS = docker_engine.redis_image()
+REDIS = docker_engine.pinned_image("redis")
 IMAGES = [f"dockercoins-cpp/{name}:v0.1" for name in PROGRAMS] + [REDIS]
 
 # A pod of the class, from the one image with a shell that is there anyway.

@@ -59,7 +59,7 @@ def test_every_selector_is_app_and_the_name(path):
             assert spec["selector"] == {"app": name}
         elif "template" in spec:
             assert spec["selector"] == {"matchLabels": {"app": name}}
-            assert spec["template"]["metadata"] == {"labels": {"app": name}}
+            assert spec["template"]["metadata"]["labels"] == {"app": name}
         if each["kind"] != "NetworkPolicy":
             assert each["metadata"] == {"name": name, "labels": {"app": name}}
 
@@ -206,6 +206,16 @@ def test_readiness_is_asked_where_the_work_does_not_hinder(path, name):
         assert probe["tcpSocket"] == {"port": "redis"}
     else:
         assert probe["httpGet"] == {"path": "/readyz", "port": "admin"}
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_prometheus_is_told_where_to_ask(path):
+    for each in objects(path):
+        name, template = each["metadata"]["name"], each["spec"].get("template")
+        if template and name in PROGRAMS:
+            port = ports_of(template["spec"])["admin"]
+            assert template["metadata"]["annotations"] == {"prometheus.io/scrape": "true",
+                                                           "prometheus.io/port": str(port)}
 
 
 def test_there_is_no_liveness_probe_but_in_its_lesson():

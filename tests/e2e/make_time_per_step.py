@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+"""Makes docs/time-per-step.svg, the picture in the README's answer, from a real run with 1, 3 and 10 workers.
+
+Takes two minutes. The times are those that the services tell at /metrics.
+"""
+
+import contextlib
+import os
+import sys
+import time
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(TESTS, "integration")]
+
+from harness import REPO, Redis, Service, http  # noqa: E402
+
+WORKERS = (1, 3, 10)
+SETTLE, SECONDS = 5, 30
+# What a loop's time goes to, in its order: name, colour, colour of the text on it.
+PARTS = (("work", "#5b8fb9", "#ffffff"), ("waiting in rng's line", "#d1495b", "#ffffff"),
+         ("in service at rng", "#edae49", "#1d2733"), ("hasher", "#66a182", "#ffffff"),
+         ("Redis and the network", "#8d96a3", "#ffffff"))
+WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 860, 150, 30, 76, 42, 26
+TICK_MS = 200
+
+
+def samples(services):
+    """Each metric's value, summed over the services."""
+    total = {}
+    for service in services:
+        for line in http(service.admin_port, "GET", "/metrics")[2].decode().splitlines():
+            if not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                total[name] = total.get(name, 0.0) + float(value)
+    return total
+
+
+def mean_ms(before, after, name, labels=""):
+    """Average of what a histogram has observed meanwhile, milliseconds."""
+    grown = {part: after[f"{name}_{part}{labels}"] - before.get(f"{name}_{part}{labels}", 0.0)
+             for part in ("sum", "count")}
+    return grown["sum"] / grown["count"] * 1000
+
+
+def measure(workers):
+    """(hashes per second, milliseconds of each of PARTS for one hash)"""
+    with contextlib.ExitStack() as stack:
+        redis = stack.enter_context(Redis())
+        rng = stack.enter_context(Service("rng", admin=True))
+        hasher = stack.enter_context(Service("hasher", admin=True))
+        where = {"RNG_URL": f"http://127.0.0.1:{rng.port}", "HASHER_URL": f"http://127.0.0.1:{hasher.port}",
+                 "REDIS_URL": redis.url}
+        miners = [stack.enter_context(Service("worker", admin=True, **where)) for _ in range(workers)]
+        time.sleep(SETTLE)
+        begun, at_rng, at_workers = time.monotonic(), samples([rng]), samples(miners)
+        time.sleep(SECONDS)
+        seconds, rng_now, workers_now = time.monotonic() - begun, samples([rng]), samples(miners)
+        speed = (workers_now["dockercoins_loops_total"] - at_workers["dockercoins_loops_total"]) / seconds
+        work, asked, hashed = (mean_ms(at_workers, workers_now, "dockercoins_step_duration_seconds",
+                                       f'{{step="{step}"}}') for step in ("work", "rng", "hasher"))
+        line = mean_ms(at_rng, rng_now, "http_request_queue_seconds")
+        service = mean_ms(at_rng, rng_now, "http_request_service_seconds", '{route="/N"}')
+        rest = workers / speed * 1000 - work - line - service - hashed
+        print(f"{workers} workers: {speed:.2f} hashes/s; ms: work {work:.1f}, rng {asked:.1f} (line {line:.1f}, service "
+              f"{service:.1f}), hasher {hashed:.1f}, the rest {rest:.1f}", flush=True)
+        return speed, (work, line, service, hashed, max(rest, 0.0))
+
+
+def text(x, y, words, anchor="middle", colour="#1d2733", size=14, weight="normal"):
+    return (f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}" '
+            f'fill="{colour}">{words}</text>')
+
+
+def draw(measured):
+    """The picture: a bar for each number of workers, as long as a hash takes."""
+    longest = max(sum(parts) for _, parts in measured.values())
+    scale = (WIDTH - LEFT - RIGHT) / (longest * 1.02)
+    bottom = TOP + len(measured) * (BAR + GAP)
+    height = bottom + 40
+    told = "; ".join(f"{workers} workers: " + ", ".join(
+        f"{name} {part:.0f} ms" for (name, _, _), part in zip(PARTS, parts) if part >= 0.5)
+        for workers, (_, parts) in measured.items())
+    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+             'font-family="system-ui, sans-serif" role="img">', f"<title>Where the time of a hash goes. {told}</title>",
+             f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#ffffff"/>',
+             text(LEFT, 26, "Where the time of one hash goes, in milliseconds", "start", size=16, weight="bold")]
+    x = LEFT
+    for name, colour, _ in PARTS:
+        lines += [f'<rect x="{x}" y="42" width="12" height="12" fill="{colour}"/>', text(x + 17, 53, name, "start", size=13)]
+        x += 34 + 7 * len(name)
+    for tick in range(0, int(longest * 1.02) + 1, TICK_MS):
+        x = LEFT + tick * scale
+        lines += [f'<line x1="{x:.0f}" y1="{TOP - 8}" x2="{x:.0f}" y2="{bottom - 8}" stroke="#d9dde3"/>',
+                  text(x, bottom + 14, tick, size=13)]
+    for row, (workers, (speed, parts)) in enumerate(measured.items()):
+        y, x = TOP + row * (BAR + GAP), LEFT
+        lines += [text(LEFT - 12, y + 19, f"{workers} worker{'s' if workers > 1 else ''}", "end", weight="bold"),
+                  text(LEFT - 12, y + 36, f"{speed:.1f} hashes/s", "end", size=13)]
+        for (_, colour, on_it), part in zip(PARTS, parts):
+            width = part * scale
+            if width >= 1:
+                lines.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}"/>')
+            if width > 26:
+                lines.append(text(x + width / 2, y + 26, f"{part:.0f}", colour=on_it))
+            x += width
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def main():
+    measured = {workers: measure(workers) for workers in WORKERS}
+    path = os.path.join(REPO, "docs/time-per-step.svg")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(draw(measured))
+    print(f"{path}: {os.path.getsize(path)} bytes")
+
+
+if __name__ == "__main__":
+    main()
