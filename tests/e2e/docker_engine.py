@@ -91,6 +91,10 @@ CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prome
 """
 
 
+class Unavailable(RuntimeError):
+    """There is no engine, and whoever asks for one is not allowed to make one: that is no failure."""
+
+
 def run(*command, timeout=600, **options):
     """Output of a command; on failure raises RuntimeError with what it said."""
     options.setdefault("env", dict(os.environ, PATH=PATH))
@@ -123,7 +127,7 @@ def apt_get(*words):
 
 def install(*packages):
     if os.geteuid() != 0:
-        raise RuntimeError(f"not root, so not installed: {' '.join(packages)}")
+        raise Unavailable(f"only root can install {' '.join(packages)}")
     say(f"installing {' '.join(packages)}")
     with contextlib.suppress(RuntimeError):  # a third party's broken source must not stop us
         apt_get("update")
@@ -236,7 +240,7 @@ def start_engine():
     if engine_answers():  # the package starts it on a machine with systemd
         return False
     if os.geteuid() != 0:
-        raise RuntimeError("no Docker engine answers, and only root can start one")
+        raise Unavailable("no Docker engine answers, and only root can start one")
     os.makedirs(STATE, exist_ok=True)
     log_path = os.path.join(STATE, "dockerd.log")
     with open(log_path, "ab") as log:
@@ -367,7 +371,10 @@ def start():
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["start"]:
-        start()
+        try:
+            start()
+        except Unavailable as reason:
+            say(f"{reason}; tests that need an engine will be skipped")
     elif sys.argv[1:] == ["stop"]:
         stop_engine()
     else:

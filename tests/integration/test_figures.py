@@ -1,7 +1,7 @@
 """The figures that the project promises, measured on the release binaries (without pytest's -n).
 
 Each prints what it measured; run with -s to see it. DOCKERCOINS_FIGURE_SECONDS is how long each speed is
-measured: 24 by default, with a few percent of room; from 120 on, the promised 2 % are asserted.
+measured: 12 by default, with a few percent of room; from 120 on, the promised 2 % are asserted.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from harness import (BIN, PATH, Redis, Service, ask, binary, eventually, http, p
 
 pytestmark = pytest.mark.figures
 
-SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 24)
+SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 12)
 SERVICES = ("worker", "rng", "hasher", "webui")
 HTTPING = b"HEAD / HTTP/1.0\r\nHost: 127.0.0.1\r\nUser-Agent: HTTPing v2.5\r\n\r\n"
 
