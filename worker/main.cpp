@@ -40,7 +40,7 @@ void Run() {
   HttpHasher hasher(hasher_url, stop.token());
   RedisLedger ledger(redis_url);
   SystemTimer timer;
-  Miner miner(rng, hasher, ledger, timer, log, delay);
+  Miner miner(rng, hasher, ledger, timer, metrics, log, delay);
 
   admin.Start();
   const std::jthread mining([&] { miner.Run(stop.token()); });
