@@ -30,7 +30,7 @@ void Run() {
   Log log(kProgram.name, ReadDebug());
 
   Metrics metrics;
-  RedisCounters counters(redis_url);
+  RedisCounters counters(redis_url, metrics);
   WebuiService service(counters, files, assets);
   // As many as browsers may wait at once while Redis hangs; they are started when they are needed.
   const HttpServer::Options a_class_at_a_time = {.threads = 128};
