@@ -23,6 +23,14 @@ std::string FormatTime(std::chrono::system_clock::time_point time) {
   return text.data();
 }
 
+/// The path of a request that has not been parsed, as it came.
+std::string_view RawPath(std::string_view request_line) {
+  const size_t space = request_line.find(' ');
+  if (space == std::string_view::npos) return "";
+  request_line.remove_prefix(space + 1);
+  return request_line.substr(0, request_line.find_first_of(" ?"));
+}
+
 }  // namespace
 
 std::string FormatAccessLine(const AccessRecord& record, std::chrono::system_clock::time_point time) {
@@ -37,6 +45,24 @@ std::string FormatAccessLine(const AccessRecord& record, std::chrono::system_clo
   line += ' ';
   line += record.body_bytes ? std::to_string(*record.body_bytes) : "-";
   return line;
+}
+
+void AccessLog::Write(const Connection& connection, const Entry& entry) const {
+  if (log_ == nullptr) return;
+  if (metrics_ != nullptr) {
+    const std::string_view path = entry.path.empty() ? RawPath(entry.request_line) : entry.path;
+    // In this order: whoever sees a request counted finds its times, too.
+    if (entry.begun) {
+      metrics_->ObserveService(path, *entry.begun - connection.queued,
+                               std::chrono::steady_clock::now() - *entry.begun);
+    }
+    metrics_->Count(entry.request_line.substr(0, entry.request_line.find(' ')), path, entry.status);
+  }
+  log_->Line(FormatAccessLine({.client = connection.client,
+                               .request_line = entry.request_line,
+                               .status = entry.status,
+                               .body_bytes = entry.body_bytes},
+                              std::chrono::system_clock::now()));
 }
 
 }  // namespace dockercoins

@@ -10,7 +10,8 @@ constexpr size_t kThreads = 2;
 
 }  // namespace
 
-AdminServer::AdminServer(const ListenSettings& settings, Log& log) {
+AdminServer::AdminServer(const ListenSettings& settings, const Metrics& metrics, Log& log)
+    : handler_(metrics) {
   if (settings.admin_port == 0) return;
   try {
     server_ = std::make_unique<HttpServer>(Listen(settings.address, settings.admin_port),
@@ -29,12 +30,16 @@ void AdminServer::Start() {
 void AdminServer::SetNotReady(const std::string& reason) { handler_.SetNotReady(reason); }
 
 std::string_view AdminServer::Handler::AllowedMethods(std::string_view path) const {
-  return path == "/healthz" || path == "/readyz" ? "GET, HEAD" : "";
+  return path == "/healthz" || path == "/readyz" || path == "/metrics" ? "GET, HEAD" : "";
 }
 
 void AdminServer::Handler::Serve(const HttpRequest& request, HttpResponse& response,
                                  const BodyReader& /*body*/, std::stop_token /*cut*/) {
   response.headers.emplace_back("Cache-Control", "no-store");
+  if (request.path == "/metrics") {
+    response.SetContent(metrics_.Text(), Metrics::kMediaType);
+    return;
+  }
   const std::lock_guard lock(mutex_);
   if (request.path == "/readyz" && not_ready_) {
     response.SetError(kServiceUnavailable, *not_ready_);

@@ -8,19 +8,21 @@
 #include "common/http_handler.h"
 #include "common/http_server.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/settings.h"
 
 namespace dockercoins {
 
 /// Answers the questions of whoever runs the service, on a port of its own that never waits for the work.
 ///
-/// `/healthz` says that the process lives, `/readyz` whether it serves. Its requests are not in the access
-/// log.
+/// `/healthz` says that the process lives, `/readyz` whether it serves, `/metrics` what it has measured. Its
+/// requests are neither in the access log nor counted.
 class AdminServer {
  public:
   /// Binds the port at once; there is none for port 0, and none, with a warning, when the default port is
-  /// taken. Throws StartError when a port that was asked for cannot be had. `log` must outlive this.
-  AdminServer(const ListenSettings& settings, Log& log);
+  /// taken. Throws StartError when a port that was asked for cannot be had. `metrics` and `log` must
+  /// outlive this.
+  AdminServer(const ListenSettings& settings, const Metrics& metrics, Log& log);
 
   /// Begins to answer, as ready.
   void Start();
@@ -31,12 +33,14 @@ class AdminServer {
  private:
   class Handler final : public HttpHandler {
    public:
+    explicit Handler(const Metrics& metrics) : metrics_(metrics) {}
     [[nodiscard]] std::string_view AllowedMethods(std::string_view path) const override;
     void Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
                std::stop_token cut) override;
     void SetNotReady(const std::string& reason);
 
    private:
+    const Metrics& metrics_;
     std::mutex mutex_;
     std::optional<std::string> not_ready_;
   };

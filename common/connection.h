@@ -20,6 +20,7 @@ struct Connection {
   RequestHead head;                                ///< Of that request, once its head is complete.
   bool complete = false;                           ///< The whole request, body included, is in `received`.
   std::chrono::steady_clock::time_point deadline;  ///< For the request to arrive, or for lingering.
+  std::chrono::steady_clock::time_point queued;    ///< When the request was put in line.
   std::list<std::unique_ptr<Connection>>::iterator place;  ///< Where it is parked.
   bool lingering = false;  ///< Answered: only what the client still sends is dropped.
 };

@@ -2,11 +2,12 @@
 
 #include <sys/socket.h>
 
+#include <chrono>
 #include <exception>
+#include <optional>
 #include <string>
 #include <utility>
 
-#include "common/access_log.h"
 #include "common/connection_stream.h"
 #include "httplib.h"
 
@@ -67,13 +68,6 @@ void Convert(HttpResponse from, httplib::Response& to) {
 
 }  // namespace
 
-void LogAccess(Log& log, const Connection& connection, std::string_view request_line,
-               std::optional<int> status, std::optional<uint64_t> body_bytes) {
-  log.Line(FormatAccessLine(
-      {.client = connection.client, .request_line = request_line, .status = status, .body_bytes = body_bytes},
-      std::chrono::system_clock::now()));
-}
-
 /// httplib's server without its sockets and threads.
 class Exchange::Server final : public httplib::Server {
  public:
@@ -110,11 +104,13 @@ class Exchange::Server final : public httplib::Server {
     });
   }
 
-  /// Answers what `stream` reads.
-  void Serve(ConnectionStream& stream, const std::string& client) {
+  /// Answers what `stream` reads. Returns the request's path, which is empty when it could not be parsed.
+  std::string Serve(ConnectionStream& stream, const std::string& client) {
+    path_.clear();
     bool closed = false;
     process_request(stream, client, 0, "", 0, /*close_connection=*/true, closed, Amend);
     stream.Flush();
+    return std::move(path_);
   }
 
  private:
@@ -126,7 +122,8 @@ class Exchange::Server final : public httplib::Server {
 
   /// Sets the refusal of a request that the handler need not see, and returns its status; 0 when there is
   /// none.
-  int Refuse(const httplib::Request& request, httplib::Response& response) const {
+  int Refuse(const httplib::Request& request, httplib::Response& response) {
+    path_ = request.path;
     const std::string_view allowed = handler_.AllowedMethods(request.path);
     if (allowed.empty()) {
       SetError(response, kNotFound, "there is no such path");
@@ -158,14 +155,16 @@ class Exchange::Server final : public httplib::Server {
   HttpHandler& handler_;
   Log& log_;
   const std::stop_token cut_;
+  std::string path_;  ///< Of the request at hand.
 };
 
-Exchange::Exchange(HttpHandler& handler, Log& log, bool log_access, std::stop_token cut)
-    : server_(std::make_unique<Server>(handler, log, std::move(cut))), log_(log), log_access_(log_access) {}
+Exchange::Exchange(HttpHandler& handler, Log& log, const AccessLog& access_log, std::stop_token cut)
+    : server_(std::make_unique<Server>(handler, log, std::move(cut))), access_log_(access_log) {}
 
 Exchange::~Exchange() = default;
 
 void Exchange::Serve(Connection& connection) {
+  const auto begun = std::chrono::steady_clock::now();
   // Kept for the access line; reading the body reuses the buffer.
   const std::string request_line(RequestLine(connection.received));
   // httplib would answer 206, or refuse a range that it cannot read; a server may ignore it (RFC 9110,
@@ -173,14 +172,12 @@ void Exchange::Serve(Connection& connection) {
   RemoveHeader(connection.received, "range");
 
   ConnectionStream stream(connection);
-  server_->Serve(stream, connection.client);
+  const std::string path = server_->Serve(stream, connection.client);
   ::shutdown(connection.fd.get(), SHUT_WR);
-  if (!log_access_) return;
-  if (stream.status()) {
-    LogAccess(log_, connection, request_line, stream.status(), stream.body_bytes());
-  } else {
-    LogAccess(log_, connection, request_line, std::nullopt, std::nullopt);
-  }
+  AccessLog::Entry entry{
+      .request_line = request_line, .path = path, .status = stream.status(), .begun = begun};
+  if (entry.status) entry.body_bytes = stream.body_bytes();
+  access_log_.Write(connection, entry);
 }
 
 }  // namespace dockercoins

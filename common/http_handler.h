@@ -54,6 +54,12 @@ class HttpHandler {
   /// possible at "/" only.
   [[nodiscard]] virtual std::string_view AllowedMethods(std::string_view path) const = 0;
 
+  /// The routes that requests are counted by: few, however many paths there are.
+  [[nodiscard]] virtual std::vector<std::string> Routes() const { return {}; }
+
+  /// The one of Routes() that `path` (decoded) belongs to; anything else: none of them.
+  [[nodiscard]] virtual std::string_view Route(std::string_view /*path*/) const { return ""; }
+
   /// A body of more bytes than this, declared or counted, is refused with 413.
   [[nodiscard]] virtual uint64_t MaxBodyBytes() const { return 0; }
 

@@ -74,18 +74,17 @@ void Watch(int epoll, int fd, void* whose) {
 HttpServer::HttpServer(ListenSocket socket, const Options& options, HttpHandler& handler, Log& log)
     : options_(options),
       socket_(std::move(socket)),
-      log_(log),
+      access_log_(options.log_access ? &log : nullptr, options.metrics),
       epoll_(Checked(::epoll_create1(EPOLL_CLOEXEC), "epoll")),
       wake_(Checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       queue_(
           options.threads,
-          [this, &handler] {
-            return [this, exchange = std::make_shared<Exchange>(handler, log_, options_.log_access,
-                                                                cut_.get_token())](Connection& connection) {
-              Serve(*exchange, connection);
-            };
+          [this, &handler, &log] {
+            return [this, exchange = std::make_shared<Exchange>(handler, log, access_log_, cut_.get_token())](
+                       Connection& connection) { Serve(*exchange, connection); };
           },
-          [this](std::unique_ptr<Connection> connection) { GiveBack(std::move(connection)); }) {
+          [this](std::unique_ptr<Connection> connection) { GiveBack(std::move(connection)); },
+          options.metrics == nullptr ? Gauge() : options.metrics->Waiting()) {
   Watch(epoll_.get(), socket_.fd.get(), &socket_);
   Watch(epoll_.get(), wake_.get(), &wake_);
 }
@@ -304,18 +303,17 @@ void HttpServer::Answer(const Connection& connection, int status, const std::str
                               "\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" +
                               (without_body ? "" : text));
   ::shutdown(connection.fd.get(), SHUT_WR);
-  if (!options_.log_access) return;
+  AccessLog::Entry entry{.request_line = RequestLine(connection.received)};
   if (sent) {
-    LogAccess(log_, connection, RequestLine(connection.received), status, without_body ? 0 : text.size());
-  } else {
-    LogAccess(log_, connection, RequestLine(connection.received), std::nullopt, std::nullopt);
+    entry.status = status;
+    entry.body_bytes = without_body ? 0 : text.size();
   }
+  access_log_.Write(connection, entry);
 }
 
 void HttpServer::Serve(Exchange& exchange, Connection& connection) {
   if (options_.skip_clients_that_left && HasLeft(connection)) {
-    if (options_.log_access)
-      LogAccess(log_, connection, RequestLine(connection.received), std::nullopt, std::nullopt);
+    access_log_.Write(connection, {.request_line = RequestLine(connection.received)});
     return;
   }
   exchange.Serve(connection);

@@ -11,8 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include "common/access_log.h"
 #include "common/connection.h"
 #include "common/http_handler.h"
+#include "common/http_metrics.h"
 #include "common/listen.h"
 #include "common/log.h"
 #include "common/request_queue.h"
@@ -34,9 +36,10 @@ class HttpServer {
     size_t threads = 1;                   ///< How many requests are served at a time.
     bool skip_clients_that_left = false;  ///< A client that closed its side before its turn is passed over.
     bool log_access = true;
+    const HttpMetrics* metrics = nullptr;  ///< Counts what goes into the access log, if it is there.
   };
 
-  /// Serves what arrives at `socket` by `handler`. `handler` and `log` must outlive this.
+  /// Serves what arrives at `socket` by `handler`. `handler`, `log` and the metrics must outlive this.
   HttpServer(ListenSocket socket, const Options& options, HttpHandler& handler, Log& log);
   /// Stops, if that has not been done.
   ~HttpServer();
@@ -78,7 +81,7 @@ class HttpServer {
 
   const Options options_;
   ListenSocket socket_;
-  Log& log_;
+  const AccessLog access_log_;
   UniqueFd epoll_;
   UniqueFd wake_;  ///< An eventfd: served connections or a stop.
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/health_check.h"
+#include "common/admin_client.h"
 #include "common/log.h"
 
 namespace dockercoins {
@@ -17,11 +17,12 @@ namespace {
 void PrintHelp(const Program& program) {
   std::printf(
       "%s: %s\n\n"
-      "Usage: %s [--help | --version | --healthcheck]\n"
+      "Usage: %s [--help | --version | --healthcheck | --metrics]\n"
       "  --help         this text\n"
       "  --version      the version\n"
       "  --healthcheck  exit status 0 when the service that runs with the same environment is healthy, else "
-      "1\n\n"
+      "1\n"
+      "  --metrics      what that service has measured, in Prometheus's text format\n\n"
       "Settings, from the environment:\n%s",
       program.name, program.summary, program.name, program.variables);
 }
@@ -44,8 +45,11 @@ int Run(const Program& program, int argc, char** argv, const std::function<void(
   } else if (flag == "--healthcheck") {
     CheckHealth(program.has_service_port ? ReadListenSettings() : ReadAdminSettings(),
                 program.has_service_port);
+  } else if (flag == "--metrics") {
+    std::fputs(FetchMetrics(ReadAdminSettings()).c_str(), stdout);
   } else if (argc == 2) {
-    throw SettingError("unknown flag " + Escaped(flag) + "; --help, --version and --healthcheck are known");
+    throw SettingError("unknown flag " + Escaped(flag) +
+                       "; --help, --version, --healthcheck and --metrics are known");
   } else {
     RaiseFileLimit();
     // An arena a thread would cost hasher megabytes.

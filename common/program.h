@@ -14,10 +14,10 @@ struct Program {
   bool has_service_port;  ///< Worker has none.
 };
 
-/// Answers --help, --version and --healthcheck; otherwise prepares the process and runs `serve`.
+/// Answers --help, --version, --healthcheck and --metrics; otherwise prepares the process and runs `serve`.
 ///
-/// Returns the exit status: 0, 1 for a failed start or health check, 2 for a bad setting or flag, with one
-/// line on stderr. Call it from main, with one thread running.
+/// Returns the exit status: 0, 1 for a failed start, health check or request for metrics, 2 for a bad setting
+/// or flag, with one line on stderr. Call it from main, with one thread running.
 int RunProgram(const Program& program, int argc, char** argv, const std::function<void()>& serve);
 
 }  // namespace dockercoins

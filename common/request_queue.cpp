@@ -18,8 +18,11 @@ constexpr size_t kMaxArriving = 128;
 
 }  // namespace
 
-RequestQueue::RequestQueue(size_t threads, std::function<Server()> make_server, Done done)
-    : max_threads_(threads), make_server_(std::move(make_server)), done_(std::move(done)) {}
+RequestQueue::RequestQueue(size_t threads, std::function<Server()> make_server, Done done, Gauge waiting)
+    : max_threads_(threads),
+      make_server_(std::move(make_server)),
+      done_(std::move(done)),
+      waiting_(waiting) {}
 
 RequestQueue::~RequestQueue() {
   {
@@ -33,7 +36,9 @@ bool RequestQueue::Submit(std::unique_ptr<Connection>& connection) {
   const std::lock_guard lock(mutex_);
   if (stopped_ || !HasRoomFor(*connection)) return false;
   if (connection->complete) complete_bytes_ += connection->received.size();
+  connection->queued = std::chrono::steady_clock::now();
   (connection->complete ? complete_ : arriving_).push_back(std::move(connection));
+  ShowWaiting();
   StartThreadIfNeeded();
   changed_.notify_one();
   return true;
@@ -62,6 +67,10 @@ RequestQueue::Line* RequestQueue::NextLine() {
   return nullptr;
 }
 
+void RequestQueue::ShowWaiting() const {
+  waiting_.Set(static_cast<double>(complete_.size() + arriving_.size()));
+}
+
 void RequestQueue::Run(const Server& serve) {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -70,6 +79,7 @@ void RequestQueue::Run(const Server& serve) {
     if (stopped_) return;
     std::unique_ptr<Connection> connection = std::move(line->front());
     line->pop_front();
+    ShowWaiting();
     const bool arriving = line == &arriving_;
     if (!arriving) complete_bytes_ -= connection->received.size();
     in_service_.push_back(connection.get());
@@ -98,6 +108,7 @@ std::vector<std::unique_ptr<Connection>> RequestQueue::Stop() {
   complete_bytes_ = 0;
   complete_.clear();
   arriving_.clear();
+  ShowWaiting();
   return waiting;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/connection.h"
+#include "common/metrics.h"
 
 namespace dockercoins {
 
@@ -26,8 +27,9 @@ class RequestQueue {
   /// Takes a connection that was served; called by any of the threads.
   using Done = std::function<void(std::unique_ptr<Connection>)>;
 
-  /// `make_server` gives each thread a Server of its own; it is called under a lock.
-  RequestQueue(size_t threads, std::function<Server()> make_server, Done done);
+  /// `make_server` gives each thread a Server of its own; it is called under a lock. `waiting` shows how many
+  /// connections wait.
+  RequestQueue(size_t threads, std::function<Server()> make_server, Done done, Gauge waiting = {});
   /// Waits for what is being served.
   ~RequestQueue();
   RequestQueue(const RequestQueue&) = delete;
@@ -53,10 +55,12 @@ class RequestQueue {
   void StartThreadIfNeeded();
   void Run(const Server& serve);
   Line* NextLine();
+  void ShowWaiting() const;
 
   const size_t max_threads_;
   const std::function<Server()> make_server_;
   const Done done_;
+  const Gauge waiting_;
   std::mutex mutex_;
   std::condition_variable changed_;
   Line complete_;

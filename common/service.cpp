@@ -1,14 +1,18 @@
 #include "common/service.h"
 
 #include "common/admin_server.h"
+#include "common/http_metrics.h"
 #include "common/privileges.h"
 
 namespace dockercoins {
 
 void ServeHttp(const std::string& name, const ListenSettings& settings, const HttpServer::Options& options,
-               HttpHandler& handler, Log& log, StopSignal& stop) {
-  HttpServer server(Listen(settings.address, settings.port), options, handler, log);
-  AdminServer admin(settings, log);
+               HttpHandler& handler, Metrics& metrics, Log& log, StopSignal& stop) {
+  const HttpMetrics http_metrics(metrics, handler);
+  HttpServer::Options counted = options;
+  counted.metrics = &http_metrics;
+  HttpServer server(Listen(settings.address, settings.port), counted, handler, log);
+  AdminServer admin(settings, metrics, log);
   DropPrivileges(log);
 
   server.Start();

@@ -22,6 +22,10 @@ std::string_view HasherService::AllowedMethods(std::string_view path) const {
   return path == "/" ? "GET, HEAD, POST" : "";
 }
 
+std::vector<std::string> HasherService::Routes() const { return {"/"}; }
+
+std::string_view HasherService::Route(std::string_view path) const { return path; }
+
 uint64_t HasherService::MaxBodyBytes() const { return kMaxBodyBytes; }
 
 void HasherService::Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,

@@ -1,4 +1,5 @@
 #include "common/hostname.h"
+#include "common/metrics.h"
 #include "common/program.h"
 #include "common/service.h"
 #include "hasher/hasher_service.h"
@@ -11,7 +12,7 @@ constexpr dockercoins::Program kProgram = {
     .variables =
         "  PORT          port to listen on, 0: a free one (80)\n"
         "  BIND_ADDRESS  address to listen on (::, which is IPv4 too)\n"
-        "  ADMIN_PORT    port for /healthz and /readyz, 0: none (9797)\n"
+        "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DELAY_MS      how long a hash takes, milliseconds (100)\n"
         "  DEBUG         y: debug log\n",
     .has_service_port = true,
@@ -24,9 +25,10 @@ void Run() {
   const auto delay = ReadDelay();
   Log log(kProgram.name, ReadDebug());
 
+  Metrics metrics;
   HasherService service(Hostname(), delay);
   const HttpServer::Options many_at_a_time = {.threads = 64};
-  ServeHttp("HASHER", settings, many_at_a_time, service, log, stop);
+  ServeHttp("HASHER", settings, many_at_a_time, service, metrics, log, stop);
 }
 
 }  // namespace

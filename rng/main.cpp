@@ -1,4 +1,5 @@
 #include "common/hostname.h"
+#include "common/metrics.h"
 #include "common/program.h"
 #include "common/service.h"
 #include "rng/rng_service.h"
@@ -11,7 +12,7 @@ constexpr dockercoins::Program kProgram = {
     .variables =
         "  PORT          port to listen on, 0: a free one (80)\n"
         "  BIND_ADDRESS  address to listen on (::, which is IPv4 too)\n"
-        "  ADMIN_PORT    port for /healthz and /readyz, 0: none (9797)\n"
+        "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DELAY_MS      how long a request takes, milliseconds (100)\n"
         "  DEBUG         y: debug log\n",
     .has_service_port = true,
@@ -24,10 +25,11 @@ void Run() {
   const auto delay = ReadDelay();
   Log log(kProgram.name, ReadDebug());
 
+  Metrics metrics;
   RngService service(Hostname(), delay);
   // One thread: this is the bottleneck that the scaling lesson is about.
   const HttpServer::Options one_at_a_time = {.threads = 1, .skip_clients_that_left = true};
-  ServeHttp("RNG", settings, one_at_a_time, service, log, stop);
+  ServeHttp("RNG", settings, one_at_a_time, service, metrics, log, stop);
 }
 
 }  // namespace

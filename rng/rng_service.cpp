@@ -18,6 +18,7 @@ namespace dockercoins {
 namespace {
 
 constexpr const char* kUrandom = "/dev/urandom";
+constexpr const char* kNumberRoute = "/N";
 constexpr int kBadRequest = 400;
 
 /// True for "/" and a run of digits.
@@ -55,6 +56,13 @@ RngService::RngService(std::string hostname, std::chrono::milliseconds delay)
 
 std::string_view RngService::AllowedMethods(std::string_view path) const {
   return path == "/" || IsNumberPath(path) ? "GET, HEAD" : "";
+}
+
+std::vector<std::string> RngService::Routes() const { return {"/", kNumberRoute}; }
+
+std::string_view RngService::Route(std::string_view path) const {
+  if (IsNumberPath(path)) return kNumberRoute;
+  return path == "/" ? path : "";
 }
 
 void RngService::Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& /*body*/,

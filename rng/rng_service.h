@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "common/http_handler.h"
 #include "common/unique_fd.h"
@@ -22,6 +24,8 @@ class RngService final : public HttpHandler {
   RngService(std::string hostname, std::chrono::milliseconds delay);
 
   [[nodiscard]] std::string_view AllowedMethods(std::string_view path) const override;
+  [[nodiscard]] std::vector<std::string> Routes() const override;
+  [[nodiscard]] std::string_view Route(std::string_view path) const override;
   void Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
              std::stop_token cut) override;
 

@@ -1,3 +1,4 @@
+#include "common/metrics.h"
 #include "common/program.h"
 #include "common/service.h"
 #include "webui/redis_counters.h"
@@ -14,7 +15,7 @@ constexpr dockercoins::Program kProgram = {
         "  FILES_DIR     the dashboard's files (/files)\n"
         "  ASSETS_DIR    where the chart library lies, served under /assets/ (/usr/share/javascript)\n"
         "  BIND_ADDRESS  address to listen on (::, which is IPv4 too)\n"
-        "  ADMIN_PORT    port for /healthz and /readyz, 0: none (9797)\n"
+        "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DEBUG         y: debug log\n",
     .has_service_port = true,
 };
@@ -28,11 +29,12 @@ void Run() {
   const auto assets = ReadFolder("ASSETS_DIR", "/usr/share/javascript");
   Log log(kProgram.name, ReadDebug());
 
-  RedisCounters counters(redis_url);
+  Metrics metrics;
+  RedisCounters counters(redis_url, metrics);
   WebuiService service(counters, files, assets);
   // As many as browsers may wait at once while Redis hangs; they are started when they are needed.
   const HttpServer::Options a_class_at_a_time = {.threads = 128};
-  ServeHttp("WEBUI", settings, a_class_at_a_time, service, log, stop);
+  ServeHttp("WEBUI", settings, a_class_at_a_time, service, metrics, log, stop);
 }
 
 }  // namespace

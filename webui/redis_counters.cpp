@@ -13,8 +13,14 @@ constexpr auto kReplyTimeout = std::chrono::milliseconds(400);
 
 }  // namespace
 
-RedisCounters::RedisCounters(RedisUrl url)
+RedisCounters::RedisCounters(RedisUrl url, Metrics& metrics)
     : redis_(std::move(url), kConnectTimeout, kReplyTimeout),
+      round_trip_(metrics.AddHistogram(
+          "dockercoins_redis_round_trip_seconds",
+          "Time from a command to the reply of Redis, connecting included where that was needed.")),
+      failures_(metrics.AddCounter(
+          "dockercoins_redis_failures_total",
+          "Readings of the counters from Redis that failed; requests that come together share one.")),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
 RedisCounters::~RedisCounters() { thread_.request_stop(); }
@@ -46,15 +52,23 @@ void RedisCounters::Run(const std::stop_token& stop) {
 RedisCounters::Result RedisCounters::ReadRedis() {
   try {
     Counters counters;
-    counters.coins = redis_.Command({"HLEN", "wallet"})->integer;
-    const RedisReply hashes = redis_.Command({"GET", "hashes"});
+    counters.coins = Command({"HLEN", "wallet"})->integer;
+    const RedisReply hashes = Command({"GET", "hashes"});
     if (hashes->type == REDIS_REPLY_STRING) {
       counters.hashes = std::string(hashes->str, static_cast<size_t>(hashes->len));
     }
     return counters;
   } catch (const std::exception& error) {
+    failures_.Increment();
     return std::string("Redis at ") + error.what();
   }
+}
+
+RedisReply RedisCounters::Command(const std::vector<std::string_view>& arguments) {
+  const auto begun = std::chrono::steady_clock::now();
+  RedisReply reply = redis_.Command(arguments);
+  round_trip_.Observe(std::chrono::steady_clock::now() - begun);
+  return reply;
 }
 
 }  // namespace dockercoins

@@ -7,9 +7,12 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <variant>
+#include <vector>
 
+#include "common/metrics.h"
 #include "common/redis_client.h"
 
 namespace dockercoins {
@@ -33,7 +36,8 @@ class CountersReader {
 /// and must not keep the web UI's threads. Requests that come together share a reading.
 class RedisCounters final : public CountersReader {
  public:
-  explicit RedisCounters(RedisUrl url);
+  /// Measures into `metrics`, which must outlive this.
+  RedisCounters(RedisUrl url, Metrics& metrics);
   /// Waits for a reading that is under way.
   ~RedisCounters() override;
 
@@ -44,8 +48,11 @@ class RedisCounters final : public CountersReader {
 
   void Run(const std::stop_token& stop);
   Result ReadRedis();
+  RedisReply Command(const std::vector<std::string_view>& arguments);
 
   RedisClient redis_;
+  const Histogram round_trip_;
+  const Counter failures_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
   uint64_t requested_ = 0;  ///< How many readings have been asked for,

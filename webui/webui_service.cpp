@@ -17,6 +17,8 @@ constexpr int kFound = 302;
 constexpr int kServiceUnavailable = 503;
 constexpr const char* kJson = "application/json; charset=utf-8";
 constexpr std::string_view kAssets = "/assets/";
+constexpr const char* kAssetsRoute = "/assets/FILE";
+constexpr const char* kFilesRoute = "/FILE";
 
 /// Unix seconds, with milliseconds.
 double Now() {
@@ -59,6 +61,13 @@ std::optional<OpenFile> WebuiService::OpenAt(std::string_view path) const {
 std::string_view WebuiService::AllowedMethods(std::string_view path) const {
   const bool known = path == "/" || path == "/json" || (path.starts_with('/') && OpenAt(path).has_value());
   return known ? "GET, HEAD" : "";
+}
+
+std::vector<std::string> WebuiService::Routes() const { return {"/", "/json", kAssetsRoute, kFilesRoute}; }
+
+std::string_view WebuiService::Route(std::string_view path) const {
+  if (path == "/" || path == "/json" || !path.starts_with('/')) return path;
+  return path.starts_with(kAssets) ? kAssetsRoute : kFilesRoute;
 }
 
 void WebuiService::Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& /*body*/,

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "common/http_handler.h"
 #include "webui/file_folder.h"
@@ -19,6 +21,8 @@ class WebuiService final : public HttpHandler {
                const std::filesystem::path& assets);
 
   [[nodiscard]] std::string_view AllowedMethods(std::string_view path) const override;
+  [[nodiscard]] std::vector<std::string> Routes() const override;
+  [[nodiscard]] std::string_view Route(std::string_view path) const override;
   void Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
              std::stop_token cut) override;
 

@@ -1,6 +1,7 @@
 #include <thread>
 
 #include "common/admin_server.h"
+#include "common/metrics.h"
 #include "common/program.h"
 #include "common/stop_signal.h"
 #include "worker/http_upstream.h"
@@ -17,7 +18,7 @@ constexpr dockercoins::Program kProgram = {
         "  HASHER_URL    where hasher is (http://hasher)\n"
         "  REDIS_URL     redis://[[user]:password@]host[:port][/db] (redis://redis:6379)\n"
         "  BIND_ADDRESS  address that the admin port listens on (::, which is IPv4 too)\n"
-        "  ADMIN_PORT    port for /healthz and /readyz, 0: none (9797)\n"
+        "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DELAY_MS      how long the work of a loop takes, milliseconds (100)\n"
         "  DEBUG         y: debug log\n",
     .has_service_port = false,
@@ -32,13 +33,14 @@ void Run() {
   const RedisUrl redis_url = ReadRedisUrl();
   const auto delay = ReadDelay();
   Log log(kProgram.name, ReadDebug());
-  AdminServer admin(settings, log);
+  Metrics metrics;
+  AdminServer admin(settings, metrics, log);
 
   HttpRandomSource rng(rng_url, stop.token());
   HttpHasher hasher(hasher_url, stop.token());
   RedisLedger ledger(redis_url);
   SystemTimer timer;
-  Miner miner(rng, hasher, ledger, timer, log, delay);
+  Miner miner(rng, hasher, ledger, timer, metrics, log, delay);
 
   admin.Start();
   const std::jthread mining([&] { miner.Run(stop.token()); });

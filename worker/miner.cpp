@@ -41,6 +41,12 @@ std::string Seconds(std::chrono::milliseconds time) {
   return text.data();
 }
 
+Histogram AddStepDuration(Metrics& metrics, const std::string& step) {
+  return metrics.AddHistogram("dockercoins_step_duration_seconds",
+                              "Time that the steps of a loop took; those that failed are left out.",
+                              {{"step", step}});
+}
+
 }  // namespace
 
 std::chrono::steady_clock::time_point SystemTimer::Now() { return std::chrono::steady_clock::now(); }
@@ -49,7 +55,7 @@ bool SystemTimer::Sleep(std::chrono::steady_clock::duration duration, std::stop_
   return SleepFor(duration, std::move(stop));
 }
 
-Miner::Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer, Log& log,
+Miner::Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
              std::chrono::milliseconds delay)
     : random_(random),
       hasher_(hasher),
@@ -58,7 +64,21 @@ Miner::Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer,
       log_(log),
       delay_(delay),
       error_wait_(kFirstWait),
-      start_wait_(kFirstWait) {}
+      start_wait_(kFirstWait),
+      work_duration_(AddStepDuration(metrics, "work")),
+      rng_step_(metrics, "rng"),
+      hasher_step_(metrics, "hasher"),
+      redis_step_(metrics, "redis"),
+      loops_done_(metrics.AddCounter("dockercoins_loops_total", "Loops done: hashes computed.")),
+      coins_found_(metrics.AddCounter("dockercoins_coins_total", "Coins found: digests that begin with 0.")),
+      loops_unstored_(metrics.AddGauge("dockercoins_loops_unstored",
+                                       "Loops done that Redis has not been told of yet.")) {}
+
+Miner::StepMetrics::StepMetrics(Metrics& metrics, const std::string& step)
+    : duration(AddStepDuration(metrics, step)),
+      errors(metrics.AddCounter("dockercoins_errors_total",
+                                "Loops that ended with an error, by the step that failed.",
+                                {{"step", step}})) {}
 
 void Miner::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
@@ -84,40 +104,62 @@ void Miner::StoreWhenDue() {
 
 void Miner::StoreLoops() {
   const uint64_t loops = loops_;
-  in_use_ = Upstream::kLedger;
-  ledger_.AddLoops(loops);
-  reached_.insert(in_use_);
+  Call(Upstream::kLedger, [&] { ledger_.AddLoops(loops); });
   loops_ -= loops;
+  loops_unstored_.Set(static_cast<double>(loops_));
   updated_ = timer_.Now();
   log_.Info(std::to_string(loops) + " units of work done, updating hash counter");
 }
 
 void Miner::StoreCoin() {
   if (!coin_) return;
-  in_use_ = Upstream::kLedger;
-  const bool is_new = ledger_.AddCoin(coin_->digest, coin_->bytes);
+  bool is_new = false;
+  Call(Upstream::kLedger, [&] { is_new = ledger_.AddCoin(coin_->digest, coin_->bytes); });
   if (!is_new) log_.Info("We already had that coin");
   coin_.reset();
 }
 
 void Miner::MineOnce(const std::stop_token& stop) {
   log_.Debug("Doing one unit of work");
+  const auto begun = timer_.Now();
   if (!timer_.Sleep(delay_, stop)) return;
-  in_use_ = Upstream::kRandom;
-  std::string bytes = random_.Draw();
-  reached_.insert(in_use_);
-  in_use_ = Upstream::kHasher;
-  std::string digest = hasher_.Hash(bytes);
-  reached_.insert(in_use_);
+  work_duration_.Observe(timer_.Now() - begun);
+  std::string bytes;
+  std::string digest;
+  Call(Upstream::kRandom, [&] { bytes = random_.Draw(); });
+  Call(Upstream::kHasher, [&] { digest = hasher_.Hash(bytes); });
   ++loops_;
+  loops_done_.Increment();
+  loops_unstored_.Set(static_cast<double>(loops_));
   error_wait_ = kFirstWait;
   if (!digest.starts_with(kCoinDigit)) {
     log_.Debug("No coin found");
     return;
   }
+  coins_found_.Increment();
   log_.Info("Coin found: " + digest.substr(0, 8) + "...");
   coin_ = {.digest = std::move(digest), .bytes = std::move(bytes)};
   StoreCoin();
+}
+
+const Miner::StepMetrics& Miner::MetricsOf(Upstream upstream) const {
+  switch (upstream) {
+    case Upstream::kRandom:
+      return rng_step_;
+    case Upstream::kHasher:
+      return hasher_step_;
+    case Upstream::kLedger:
+      break;
+  }
+  return redis_step_;
+}
+
+void Miner::Call(Upstream upstream, const std::function<void()>& call) {
+  in_use_ = upstream;
+  const auto begun = timer_.Now();
+  call();
+  MetricsOf(upstream).duration.Observe(timer_.Now() - begun);
+  reached_.insert(upstream);
 }
 
 void Miner::StoreWhatIsLeft() {
@@ -153,6 +195,7 @@ void Miner::WaitForUpstream(const std::exception& error, const std::stop_token& 
 }
 
 void Miner::WaitAfterError(const std::exception& error, const std::stop_token& stop) {
+  MetricsOf(in_use_).errors.Increment();
   log_.Error(std::string("In work loop: ") + error.what());
   log_.Error("Waiting " + Seconds(error_wait_) + " and restarting.");
   timer_.Sleep(WithJitter(error_wait_), stop);

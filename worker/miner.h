@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/metrics.h"
 
 namespace dockercoins {
 
@@ -62,7 +64,7 @@ class SystemTimer final : public Timer {
 /// across errors and when it is stopped. For one thread. Its parts must outlive it.
 class Miner {
  public:
-  Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer, Log& log,
+  Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
         std::chrono::milliseconds delay);
 
   /// Mines until `stop` is requested, and stores what is left then. Handles every error of its parts.
@@ -75,6 +77,15 @@ class Miner {
     std::string bytes;
   };
 
+  /// What is measured of one of the steps that a loop consists of.
+  struct StepMetrics {
+    StepMetrics(Metrics& metrics, const std::string& step);
+    Histogram duration;
+    Counter errors;
+  };
+
+  [[nodiscard]] const StepMetrics& MetricsOf(Upstream upstream) const;
+  void Call(Upstream upstream, const std::function<void()>& call);
   void MineOnce(const std::stop_token& stop);
   void StoreWhenDue();
   void StoreLoops();
@@ -98,6 +109,14 @@ class Miner {
 
   std::chrono::milliseconds error_wait_;
   std::chrono::milliseconds start_wait_;
+  const Histogram work_duration_;
+  const StepMetrics rng_step_;
+  const StepMetrics hasher_step_;
+  const StepMetrics redis_step_;
+  const Counter loops_done_;
+  const Counter coins_found_;
+  const Gauge loops_unstored_;
+
   Upstream in_use_ = Upstream::kLedger;  ///< What was called last: the one that an error is about.
   std::set<Upstream> reached_;
   std::set<std::pair<Upstream, std::string>> announced_;

@@ -226,6 +226,7 @@ def test_each_image_runs_by_itself_and_not_as_root(docker, images, options):
             assert set(ids["Uid"].split()) == {"65532"}
             assert options or set(ids["Gid"].split()) == {"65532"}  # --user 65532 leaves the group as it was
             docker("exec", started, f"/{service}", "--healthcheck")
+            assert "dockercoins_build_info{" in docker("exec", started, f"/{service}", "--metrics")
             health = ("inspect", "--format", "{{.State.Health.Status}}", started)
             eventually(lambda: docker(*health) == "healthy", 10, what="the engine's own health check")
             docker("stop", started)

@@ -46,14 +46,15 @@ def figure(record_property, capsys):
 class Mine:
     """The whole application but the web UI: real services, a real Redis, N workers; a context manager."""
 
-    def __init__(self, workers):
+    def __init__(self, workers, admin=False):
         self._stack = contextlib.ExitStack()
         self.redis = self._stack.enter_context(Redis())
-        self.rng = self._stack.enter_context(Service("rng"))
-        self.hasher = self._stack.enter_context(Service("hasher"))
+        self.rng = self._stack.enter_context(Service("rng", admin=admin))
+        self.hasher = self._stack.enter_context(Service("hasher", admin=admin))
         self.settings = {"RNG_URL": f"http://127.0.0.1:{self.rng.port}",
                          "HASHER_URL": f"http://127.0.0.1:{self.hasher.port}", "REDIS_URL": self.redis.url}
-        self.workers = [self._stack.enter_context(Service("worker", **self.settings)) for _ in range(workers)]
+        self.workers = [self._stack.enter_context(Service("worker", admin=admin, **self.settings))
+                        for _ in range(workers)]
 
     def __enter__(self):
         return self
@@ -99,11 +100,14 @@ def test_the_four_binaries_are_static(figure):
 
 
 def test_private_memory_stays_small_with_ten_clients(figure):
-    """Ten workers mine, ten browsers poll, for a while; every worker is looked at."""
-    with Mine(10) as mine, Service("webui", REDIS_URL=mine.redis.url) as webui:
+    """Ten workers mine, ten browsers poll and all metrics are read, for a while; every worker is looked at."""
+    with Mine(10, admin=True) as mine, Service("webui", admin=True, REDIS_URL=mine.redis.url) as webui:
         assert webui.port
         with poll_json(webui.port, 10) as results:
-            time.sleep(8)
+            for _ in range(16):
+                time.sleep(0.5)
+                for service in (mine.rng, mine.hasher, webui, *mine.workers):
+                    assert http(service.admin_port, "GET", "/metrics")[0] == 200
             for path in ("/index.html", "/assets/dygraphs/dygraph.min.js"):
                 assert http(webui.port, "GET", path)[0] == 200
             kib = {"worker": max(private_dirty_kib(worker.pid) for worker in mine.workers),

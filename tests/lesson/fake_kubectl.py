@@ -21,7 +21,7 @@ CONTEXT = "a-context"
 class FakeCluster:
     """The deployments of one namespace; a context manager.
 
-    `start(service)` starts a program of that name, and what it gives has .port and .stop(). Pods that are told
+    `start(service)` starts a program of that name, and what it gives has .port, .stop() and .metrics(). Pods that are told
     to end linger as such, mining on, until `linger` is over: a threading.Event. A connection through a
     port-forward takes `latency` seconds more.
     """
@@ -110,11 +110,12 @@ class FakeCluster:
         assert kind == "pods"
         service = what.removeprefix("--selector=app=")
         env = [{"name": name, "value": value} for name, value in self.env.get(service, {}).items()]
-        running = {"metadata": {}, "status": {"phase": "Running"},
+        running = {"status": {"phase": "Running"},
                    "spec": {"containers": [{"name": service, "env": env} if env else {"name": service}]}}
         ending = {**running, "metadata": {"deletionTimestamp": "2026-11-21T07:08:51Z"}}
-        evicted = {**running, "status": {"phase": "Failed"}}
-        items = [running] * self.replicas(service) + [evicted]
+        evicted = {**running, "metadata": {}, "status": {"phase": "Failed"}}
+        items = [{**running, "metadata": {"name": f"{service}-{number}"}} for number in range(self.replicas(service))]
+        items.append(evicted)
         if service == "worker":
             items += [ending] * len(self._ending)
         return 0, json.dumps({"items": items}), ""
@@ -123,6 +124,11 @@ class FakeCluster:
         assert kind == "deployment"
         self.scale(service, int(replicas.removeprefix("--replicas=")))
         return 0, f"deployment.apps/{service} scaled\n", ""
+
+    def _exec(self, pod, *command):
+        service, _, number = pod.rpartition("-")
+        assert command == ("--", f"/{service}", "--metrics")
+        return 0, self.pods(service)[int(number)].metrics(), ""
 
     def _rollout(self, verb, kind, service, timeout):
         assert (verb, kind) == ("status", "deployment") and timeout.startswith("--timeout=")

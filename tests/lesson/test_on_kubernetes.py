@@ -12,7 +12,7 @@ import pytest
 
 import lesson
 from fake_kubectl import FakeCluster
-from harness import Redis, Service, eventually
+from harness import Redis, Service, eventually, run
 
 MEASURED = (0, 1)  # exit status; whether the lesson holds when the machine is busy is not what most of these ask
 SCRIPT = os.path.join(os.path.dirname(lesson.__file__), "lesson")
@@ -29,7 +29,8 @@ def application(tmp_path):
             settings = {"DELAY_MS": None if service == "webui" else delays[service]}
             if service in ("worker", "webui"):
                 settings.update(urls)
-            pod = stack.enter_context(Service(service, **settings))
+            pod = stack.enter_context(Service(service, admin=True, **settings))
+            pod.metrics = lambda: run(service, "--metrics", ADMIN_PORT=pod.admin_port).stdout
             if service == "worker":
                 pod.wait_for_line(r"^INFO:worker:", 10)
             return pod
@@ -88,6 +89,19 @@ def test_the_lesson_holds_and_leaves_nothing_behind(application):
     assert len(cluster.asked("rollout")) == 3
     assert sorted(words[-2] for words in cluster.asked("port-forward")) == [
         "service/hasher", "service/rng", "service/webui"], "one each"
+    assert not forwards(cluster)
+
+
+def test_explain_asks_every_pod(application):
+    cluster = application()
+    cluster.scale("worker", 6)
+    eventually(lambda: all(" units of work done" in pod.log for pod in cluster.pods("worker")))
+    with start_lesson(cluster, "explain", "-n", "class1", "--seconds", "5") as process:
+        out, shown = process.communicate(timeout=60)
+    assert process.returncode == 0, shown
+    assert out.startswith("Where the time of one hash goes, with 6 workers and 1 rng:\n")
+    assert "rng is the limit" in out.splitlines()[-1]
+    assert len(cluster.asked("exec")) == 2 * (6 + 1), "before and after"
     assert not forwards(cluster)
 
 

@@ -13,6 +13,7 @@ namespace dockercoins {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 class AdminServerTest : public ::testing::Test {
@@ -22,7 +23,7 @@ class AdminServerTest : public ::testing::Test {
     for (int tries = 0; admin_ == nullptr; ++tries) {
       try {
         const uint16_t port = Listen("127.0.0.1", 0).port;
-        admin_ = std::make_unique<AdminServer>(Settings(port, true), log_.log());
+        admin_ = std::make_unique<AdminServer>(Settings(port, true), metrics_, log_.log());
         port_ = port;
       } catch (const StartError&) {
         if (tries == 10) throw;
@@ -40,6 +41,7 @@ class AdminServerTest : public ::testing::Test {
   }
 
   CapturedLog log_{"rng"};
+  Metrics metrics_;
   std::unique_ptr<AdminServer> admin_;
   uint16_t port_ = 0;
 };
@@ -62,6 +64,24 @@ TEST_F(AdminServerTest, SaysWhyItIsNotReadyWhileItLives) {
   EXPECT_EQ(Get("/healthz").status, 200);
 }
 
+TEST_F(AdminServerTest, TellsWhatWasMeasured) {
+  const Counter counter = metrics_.AddCounter("coins_total", "Coins.");
+  Start();
+  counter.Increment();
+  const HttpAnswer answer = Get("/metrics");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.Header("Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_THAT(answer.body, HasSubstr("\ncoins_total 1\n"));
+  counter.Increment();
+  EXPECT_THAT(Get("/metrics").body, HasSubstr("\ncoins_total 2\n"));
+}
+
+TEST_F(AdminServerTest, TellsWhatWasMeasuredWhileItIsNotReady) {
+  Start();
+  admin_->SetNotReady("the service is stopping");
+  EXPECT_EQ(Get("/metrics").status, 200);
+}
+
 TEST_F(AdminServerTest, KnowsNothingElse) {
   Start();
   EXPECT_EQ(Get("/").status, 404);
@@ -80,13 +100,14 @@ TEST_F(AdminServerTest, AnswersWhileAnotherClientSaysNothing) {
 TEST_F(AdminServerTest, KeepsItsRequestsOutOfTheAccessLog) {
   Start();
   Get("/healthz");
+  Get("/metrics");
   Get("/nowhere");
   admin_.reset();
   EXPECT_THAT(log_.Lines(), IsEmpty());
 }
 
 TEST_F(AdminServerTest, PortZeroIsNone) {
-  AdminServer admin(Settings(0, true), log_.log());
+  AdminServer admin(Settings(0, true), metrics_, log_.log());
   admin.Start();
   admin.SetNotReady("the service is stopping");
   EXPECT_THAT(log_.Lines(), IsEmpty());
@@ -94,12 +115,12 @@ TEST_F(AdminServerTest, PortZeroIsNone) {
 
 TEST_F(AdminServerTest, APortThatWasAskedForMustBeHad) {
   const ListenSocket taken = Listen("127.0.0.1", 0);
-  EXPECT_THROW(AdminServer(Settings(taken.port, true), log_.log()), StartError);
+  EXPECT_THROW(AdminServer(Settings(taken.port, true), metrics_, log_.log()), StartError);
 }
 
 TEST_F(AdminServerTest, TheDefaultPortIsDoneWithoutWhenItIsTaken) {
   const ListenSocket taken = Listen("127.0.0.1", 0);
-  AdminServer admin(Settings(taken.port, false), log_.log());
+  AdminServer admin(Settings(taken.port, false), metrics_, log_.log());
   admin.Start();
   admin.SetNotReady("the service is stopping");
   EXPECT_THAT(log_.Lines(),

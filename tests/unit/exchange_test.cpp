@@ -104,7 +104,8 @@ class ExchangeTest : public ::testing::Test {
   CapturedLog log_;
   FakeHandler handler_;
   std::stop_source cut_;
-  Exchange exchange_{handler_, log_.log(), true, cut_.get_token()};
+  const AccessLog access_log_{&log_.log(), nullptr};
+  Exchange exchange_{handler_, log_.log(), access_log_, cut_.get_token()};
 };
 
 TEST_F(ExchangeTest, AnswersWithLengthTypeAndTheEndOfTheConnection) {
@@ -291,7 +292,8 @@ TEST_F(ExchangeTest, WritesAnAccessLineForEveryRequest) {
 }
 
 TEST_F(ExchangeTest, WritesNoAccessLineUnlessAskedTo) {
-  Exchange silent(handler_, log_.log(), false, {});
+  const AccessLog none(nullptr, nullptr);
+  Exchange silent(handler_, log_.log(), none, {});
   EXPECT_EQ(ServeBy(silent, "GET /page HTTP/1.1\r\nHost: x\r\n\r\n").status, 200);
   EXPECT_THAT(log_.Lines(), IsEmpty());
 }

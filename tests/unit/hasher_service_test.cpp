@@ -118,6 +118,12 @@ TEST(HasherServiceTest, KnowsOnePath) {
     EXPECT_EQ(service.AllowedMethods(path), "") << path;
 }
 
+TEST(HasherServiceTest, HasOneRoute) {
+  const HasherService service("host", milliseconds(0));
+  EXPECT_EQ(service.Routes(), (std::vector<std::string>{"/"}));
+  EXPECT_EQ(service.Route("/"), "/");
+}
+
 TEST(HasherServiceTest, TakesItsTime) {
   HasherService service("host", milliseconds(50));
   const Stopwatch watch;

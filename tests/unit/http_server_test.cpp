@@ -9,6 +9,7 @@
 #include <atomic>
 #include <filesystem>
 #include <iterator>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "tests/unit/eventually.h"
 #include "tests/unit/gate.h"
 #include "tests/unit/http_answer.h"
+#include "tests/unit/samples.h"
 #include "tests/unit/sockets.h"
 #include "tests/unit/stopwatch.h"
 
@@ -30,7 +32,9 @@ using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 using ::testing::StartsWith;
+using ::testing::UnorderedElementsAre;
 
 /// Paths that begin with "/held" wait at the gate, whatever is cut; "/until-cut" waits for the cut. A POST is
 /// answered with the size of its body.
@@ -42,6 +46,8 @@ class FakeHandler final : public HttpHandler {
   }
 
   [[nodiscard]] uint64_t MaxBodyBytes() const override { return 10'000'000; }
+  [[nodiscard]] std::vector<std::string> Routes() const override { return {"/", "/page", "/held"}; }
+  [[nodiscard]] std::string_view Route(std::string_view path) const override { return path; }
 
   void Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
              std::stop_token cut) override {
@@ -365,6 +371,82 @@ TEST_F(HttpServerTest, WritesNoAccessLinesUnlessAskedTo) {
   EXPECT_EQ(Ask(port(), "nonsense\r\n\r\n").status, 400);
   server_->Stop();
   EXPECT_THAT(log_.Lines(), IsEmpty());
+}
+
+TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
+  Metrics metrics;
+  const HttpMetrics http_metrics(metrics, handler_);
+  Start({.threads = 1, .skip_clients_that_left = true, .metrics = &http_metrics});
+  Ask(port(), Get("/page"));
+  Ask(port(), Get("/%70age?x=y"));
+  Ask(port(), Get("http://host/page"));
+  Ask(port(), "HEAD /page HTTP/1.0\r\n\r\n");
+  Ask(port(), "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + std::string(20'000, 'x'));
+  Ask(port(), "PUT /page HTTP/1.1\r\nHost: x\r\n\r\n");
+  Ask(port(), Get("/nowhere"));
+  Ask(port(), "nonsense\r\n\r\n");
+  Ask(port(), "GET /page HTTP/1.1\r\nno header\r\n\r\n");
+  {
+    const UniqueFd silent = ConnectTo(port());
+  }
+  const UniqueFd held = Hold();
+  {
+    const UniqueFd leaves = ConnectTo(port());
+    Deliver(leaves, Get("/page"));
+    Settle();
+  }
+  handler_.gate().Open();
+  EXPECT_EQ(AwaitLogLines(12).size(), 12U);
+  const UniqueFd cut = ConnectTo(port());
+  Deliver(cut, Get("/until-cut"));
+  const UniqueFd waits = ConnectTo(port());
+  Deliver(waits, Get("/page?x=y"));
+  Settle();
+  server_->Stop();
+
+  std::map<std::string, double> counted;
+  double sum = 0;
+  for (const auto& [name, value] : Samples(metrics)) {
+    if (!name.starts_with("http_requests_total")) continue;
+    counted[name.substr(name.find('{'))] = value;
+    sum += value;
+  }
+  EXPECT_EQ(sum, static_cast<double>(log_.Lines().size()));
+  EXPECT_THAT(counted, UnorderedElementsAre(Pair(R"({route="/page",method="GET",status="200"})", 3),
+                                            Pair(R"({route="/page",method="HEAD",status="200"})", 1),
+                                            Pair(R"({route="/",method="POST",status="200"})", 1),
+                                            Pair(R"({route="/page",method="PUT",status="405"})", 1),
+                                            Pair(R"({route="other",method="GET",status="404"})", 1),
+                                            Pair(R"({route="other",method="other",status="400"})", 3),
+                                            Pair(R"({route="/page",method="GET",status="400"})", 1),
+                                            Pair(R"({route="/page",method="GET",status="503"})", 1),
+                                            Pair(R"({route="/page",method="GET",status="none"})", 1),
+                                            Pair(R"({route="/held",method="GET",status="200"})", 1),
+                                            Pair(R"({route="other",method="GET",status="503"})", 1)));
+}
+
+TEST_F(HttpServerTest, MeasuresTheTimeInLineAndTheTimeInService) {
+  Metrics metrics;
+  const HttpMetrics http_metrics(metrics, handler_);
+  Start({.threads = 1, .metrics = &http_metrics});
+  const Stopwatch watch;
+  const UniqueFd held = Hold();
+  const UniqueFd waits = ConnectTo(port());
+  Deliver(waits, Get("/page"));
+  Settle();
+  SleepFor(milliseconds(100), {});
+  handler_.gate().Open();
+  EXPECT_EQ(AnswerOn(waits).status, 200);
+  server_->Stop();
+  const double took = std::chrono::duration<double>(watch.Elapsed()).count();
+  const auto samples = Samples(metrics);
+  EXPECT_EQ(samples.at("http_request_queue_seconds_count"), 2);
+  EXPECT_GE(samples.at("http_request_queue_seconds_sum"), 0.1);
+  EXPECT_LE(samples.at("http_request_queue_seconds_sum"), took);
+  EXPECT_GE(samples.at(R"(http_request_service_seconds_sum{route="/held"})"), 0.1);
+  EXPECT_LT(samples.at(R"(http_request_service_seconds_sum{route="/page"})"), 0.1);
+  EXPECT_GE(samples.at(R"(http_request_duration_seconds_sum{route="/page"})"), 0.1);
+  EXPECT_LE(samples.at(R"(http_request_duration_seconds_sum{route="/held"})"), took);
 }
 
 TEST_F(HttpServerTest, StopRefusesWhatWaits) {

@@ -14,6 +14,7 @@
 
 #include "common/dial.h"
 #include "tests/unit/captured_log.h"
+#include "tests/unit/samples.h"
 
 namespace dockercoins {
 namespace {
@@ -107,6 +108,12 @@ class World final : public RandomSource, public Hasher, public Ledger, public Ti
     return !stop.stop_requested();
   }
 
+  void Pass(milliseconds time) {
+    next_sleep_is_a_wait_ = false;
+    now_ += time;
+    if (Elapsed() >= end) Stop();
+  }
+
   [[nodiscard]] uint64_t LoopsCounted() const {
     uint64_t sum = 0;
     for (const Update& update : updates) sum += update.loops;
@@ -129,12 +136,6 @@ class World final : public RandomSource, public Hasher, public Ledger, public Ti
     next_sleep_is_a_wait_ = false;
   }
 
-  void Pass(milliseconds time) {
-    next_sleep_is_a_wait_ = false;
-    now_ += time;
-    if (Elapsed() >= end) Stop();
-  }
-
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point now_ = start_;
   std::stop_source stop_;
@@ -147,7 +148,7 @@ class MinerTest : public ::testing::Test {
   /// Mines until the world ends.
   void Mine(bool debug = false) {
     log_ = std::make_unique<CapturedLog>("worker", debug);
-    Miner miner(world_, world_, world_, world_, log_->log(), kDelay);
+    Miner miner(world_, world_, world_, world_, metrics_, log_->log(), kDelay);
     miner.Run(world_.stop());
   }
 
@@ -168,6 +169,7 @@ class MinerTest : public ::testing::Test {
   }
 
   World world_;
+  Metrics metrics_;
   std::unique_ptr<CapturedLog> log_;
 };
 
@@ -237,6 +239,80 @@ TEST_F(MinerTest, StoresACoinAtOnce) {
   Mine();
   EXPECT_THAT(world_.steps, ElementsAre(Step::kAddLoops, Step::kDraw, Step::kHash, Step::kAddCoin,
                                         Step::kDraw, Step::kHash, Step::kAddCoin, Step::kAddLoops));
+}
+
+TEST_F(MinerTest, MeasuresWhereTheTimeOfALoopGoes) {
+  world_.request_time = milliseconds(70);
+  world_.before_step = [&](Step step) {
+    if (step == Step::kHash) world_.Pass(milliseconds(200));
+    if (step == Step::kAddLoops) world_.Pass(milliseconds(3));
+  };
+  world_.end = milliseconds(9990);
+  Mine();
+  const auto samples = Samples(metrics_);
+  const auto loops = samples.at("dockercoins_loops_total");
+  ASSERT_GT(loops, 20);
+  const std::map<std::string, double> expected = {{"work", 0.1}, {"rng", 0.07}, {"hasher", 0.27}};
+  for (const auto& [step, duration] : expected) {
+    const double sum = samples.at("dockercoins_step_duration_seconds_sum{step=\"" + step + "\"}");
+    const double count = samples.at("dockercoins_step_duration_seconds_count{step=\"" + step + "\"}");
+    EXPECT_NEAR(sum, duration * count, 1e-6) << step;
+    EXPECT_NEAR(count, loops, 1) << step;
+  }
+  EXPECT_NEAR(samples.at(R"(dockercoins_step_duration_seconds_sum{step="redis"})"),
+              0.003 * static_cast<double>(world_.updates.size()), 1e-6);
+}
+
+TEST_F(MinerTest, CountsWhatItHasDone) {
+  world_.coin_every = 3;
+  Mine();
+  const auto samples = Samples(metrics_);
+  EXPECT_EQ(samples.at("dockercoins_loops_total"), static_cast<double>(world_.hashes));
+  EXPECT_EQ(samples.at("dockercoins_coins_total"), static_cast<double>(world_.found.size()));
+  EXPECT_EQ(samples.at("dockercoins_loops_unstored"), 0) << "they were stored at the end";
+  for (const char* step : {"rng", "hasher", "redis"}) {
+    EXPECT_EQ(samples.at(std::string("dockercoins_errors_total{step=\"") + step + "\"}"), 0);
+  }
+}
+
+TEST_F(MinerTest, ShowsTheLoopsThatTheLedgerHasNotTaken) {
+  double most = 0;
+  world_.before_step = [&](Step step) {
+    const auto samples = Samples(metrics_);
+    const double unstored = samples.at("dockercoins_loops_unstored");
+    EXPECT_EQ(samples.at("dockercoins_loops_total") - unstored, static_cast<double>(world_.LoopsCounted()));
+    most = std::max(most, unstored);
+    if (step == Step::kAddLoops && world_.Elapsed() < seconds(5)) throw std::runtime_error("Redis is away");
+  };
+  Mine();
+  EXPECT_GE(most, 4);
+}
+
+TEST_F(MinerTest, CountsErrorsByStep) {
+  int draws = 0;
+  int hashes = 0;
+  world_.before_step = [&](Step step) {
+    if (step == Step::kDraw && ++draws % 3 == 0) throw std::runtime_error("no bytes");
+    if (step == Step::kHash && ++hashes % 4 == 0) throw std::runtime_error("no digest");
+  };
+  Mine();
+  const auto samples = Samples(metrics_);
+  EXPECT_EQ(samples.at(R"(dockercoins_errors_total{step="rng"})"),
+            static_cast<double>(LogLinesWith("In work loop: no bytes").size()));
+  EXPECT_EQ(samples.at(R"(dockercoins_errors_total{step="hasher"})"),
+            static_cast<double>(LogLinesWith("In work loop: no digest").size()));
+  EXPECT_GT(samples.at(R"(dockercoins_errors_total{step="rng"})"), 0);
+  EXPECT_GT(samples.at(R"(dockercoins_errors_total{step="hasher"})"), 0);
+  EXPECT_EQ(samples.at(R"(dockercoins_errors_total{step="redis"})"), 0);
+  EXPECT_EQ(samples.at("dockercoins_loops_total"), static_cast<double>(world_.hashes));
+}
+
+TEST_F(MinerTest, AnUpstreamThatIsNotThereYetIsNotCountedAsAnError) {
+  world_.before_step = [&](Step step) {
+    if (step == Step::kDraw) throw UnreachableError(kRng, "connection refused");
+  };
+  Mine();
+  EXPECT_EQ(Samples(metrics_).at(R"(dockercoins_errors_total{step="rng"})"), 0);
 }
 
 TEST_F(MinerTest, SaysWhenItAlreadyHadACoin) {
@@ -379,7 +455,8 @@ TEST_F(MinerTest, AnUpstreamThatWasThereOnceAndIsNotReachableIsAnError) {
       throw UnreachableError(kRng, "connection refused");
     };
     CapturedLog log("worker");
-    Miner(world, world, world, world, log.log(), kDelay).Run(world.stop());
+    Metrics metrics;
+    Miner(world, world, world, world, metrics, log.log(), kDelay).Run(world.stop());
     EXPECT_THAT(log.Lines(), Contains("ERROR:worker:In work loop: rng:80: connection refused"));
     EXPECT_THAT(log.Lines(), Not(Contains(HasSubstr("Waiting for"))));
   }

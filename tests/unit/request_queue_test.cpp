@@ -14,6 +14,7 @@
 
 #include "tests/unit/eventually.h"
 #include "tests/unit/gate.h"
+#include "tests/unit/samples.h"
 #include "tests/unit/sockets.h"
 
 namespace dockercoins {
@@ -229,6 +230,40 @@ TEST_F(RequestQueueTest, StopReturnsWhatWaitsInItsOrder) {
   gate_.Open();
   ASSERT_TRUE(done_.AwaitSize(1));
   EXPECT_THAT(served_.Names(), ElementsAre("held"));
+}
+
+TEST_F(RequestQueueTest, ShowsHowManyWait) {
+  Metrics metrics;
+  Gate gate;
+  RequestQueue queue(
+      1, [&] { return [&](Connection&) { gate.Pass(); }; },
+      [this](std::unique_ptr<Connection> connection) { done_.Add(connection->client); },
+      metrics.AddGauge("waiting", "Waiting."));
+  const auto waiting = [&] { return Samples(metrics).at("waiting"); };
+  EXPECT_EQ(waiting(), 0);
+  ASSERT_TRUE(SubmitTo(queue, "held"));
+  ASSERT_TRUE(gate.AwaitArrived(1));
+  EXPECT_EQ(waiting(), 0) << "it is in service";
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(SubmitTo(queue, "x"));
+  ASSERT_TRUE(SubmitTo(queue, "y", Lane::kArriving));
+  EXPECT_EQ(waiting(), 4);
+  gate.Open();
+  ASSERT_TRUE(done_.AwaitSize(5));
+  EXPECT_EQ(waiting(), 0);
+}
+
+TEST_F(RequestQueueTest, NobodyWaitsAfterAStop) {
+  Metrics metrics;
+  Gate gate;
+  RequestQueue queue(
+      1, [&] { return [&](Connection&) { gate.Pass(); }; }, [](const std::unique_ptr<Connection>&) {},
+      metrics.AddGauge("waiting", "Waiting."));
+  ASSERT_TRUE(SubmitTo(queue, "held"));
+  ASSERT_TRUE(gate.AwaitArrived(1));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(SubmitTo(queue, "x"));
+  EXPECT_EQ(queue.Stop().size(), 3U);
+  EXPECT_EQ(Samples(metrics).at("waiting"), 0);
+  gate.Open();
 }
 
 TEST_F(RequestQueueTest, TakesNothingOnceStopped) {

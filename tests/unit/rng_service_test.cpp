@@ -4,6 +4,7 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
 #include "tests/unit/response_body.h"
 #include "tests/unit/stopwatch.h"
@@ -123,6 +124,16 @@ TEST(RngServiceTest, KnowsTwoKindsOfPaths) {
     EXPECT_EQ(service.AllowedMethods(path), "") << path;
   }
   EXPECT_EQ(service.AllowedMethods(std::string_view("/3\0", 3)), "");
+}
+
+TEST(RngServiceTest, HasOneRouteForAllNumbers) {
+  const RngService service("host", milliseconds(0));
+  EXPECT_EQ(service.Routes(), (std::vector<std::string>{"/", "/N"}));
+  EXPECT_EQ(service.Route("/"), "/");
+  for (const char* path : {"/0", "/32", "/0032", "/99999999999999999999999999"}) {
+    EXPECT_EQ(service.Route(path), "/N") << path;
+  }
+  for (const char* path : {"", "/N", "/abc", "/32/"}) EXPECT_EQ(service.Route(path), "") << path;
 }
 
 TEST(RngServiceTest, TakesItsTime) {

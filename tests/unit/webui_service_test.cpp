@@ -9,6 +9,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "common/settings.h"
 #include "tests/unit/response_body.h"
@@ -149,6 +150,16 @@ TEST_F(WebuiServiceTest, KnowsItsPathsOnly) {
         "/assets/../../files/index.html", "/assets/../../secret.txt", "/etc/passwd", "*"}) {
     EXPECT_EQ(service().AllowedMethods(path), "") << path;
   }
+}
+
+TEST_F(WebuiServiceTest, HasOneRouteForAllFiles) {
+  EXPECT_EQ(service().Routes(), (std::vector<std::string>{"/", "/json", "/assets/FILE", "/FILE"}));
+  EXPECT_EQ(service().Route("/"), "/");
+  EXPECT_EQ(service().Route("/json"), "/json");
+  EXPECT_EQ(service().Route("/index.html"), "/FILE");
+  EXPECT_EQ(service().Route("/nowhere/at/all"), "/FILE");
+  EXPECT_EQ(service().Route("/assets/dygraph/dygraph.min.js"), "/assets/FILE");
+  EXPECT_EQ(service().Route("*"), "*");
 }
 
 TEST_F(WebuiServiceTest, LetsThePageLoadNothingFromElsewhere) {

@@ -1,4 +1,4 @@
-#include "common/health_check.h"
+#include "common/admin_client.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -13,7 +13,7 @@
 namespace dockercoins {
 namespace {
 
-constexpr auto kHealthTimeout = std::chrono::seconds(2);
+constexpr auto kTimeout = std::chrono::seconds(2);
 
 /// Whether the loopback has its IPv4 address, as it has nearly everywhere: not in every IPv6-only network.
 bool HasIpv4Loopback() {
@@ -32,26 +32,33 @@ std::string ReachableAddress(const std::string& bind_address) {
   return bind_address;
 }
 
-}  // namespace
-
-void CheckHealth(const ListenSettings& settings, bool has_service_port) {
+/// The body of the admin port's answer to GET `path`.
+std::string AskAdminPort(const ListenSettings& settings, const char* path) {
   if (settings.admin_port == 0) throw StartError("ADMIN_PORT=0: there is no admin port to ask");
   const std::string address = ReachableAddress(settings.address);
 
   httplib::Client client(address, settings.admin_port);
-  client.set_connection_timeout(kHealthTimeout);
-  client.set_read_timeout(kHealthTimeout);
-  const auto answer = client.Get("/healthz");
+  client.set_connection_timeout(kTimeout);
+  client.set_read_timeout(kTimeout);
+  const auto answer = client.Get(path);
   const std::string admin = Endpoint{.host = address, .port = settings.admin_port}.ToString();
   if (!answer) throw StartError("no answer from the admin port " + admin);
   if (answer->status != 200)
     throw StartError("the admin port " + admin + " answers " + std::to_string(answer->status));
+  return answer->body;
+}
 
+}  // namespace
+
+std::string FetchMetrics(const ListenSettings& settings) { return AskAdminPort(settings, "/metrics"); }
+
+void CheckHealth(const ListenSettings& settings, bool has_service_port) {
+  AskAdminPort(settings, "/healthz");
   if (!has_service_port) return;
   if (settings.port == 0) throw StartError("PORT=0: which port the service took is not known");
   try {
     // Connecting is enough: a connection that sends nothing does not stand in line.
-    (void)Dial({.host = address, .port = settings.port}, kHealthTimeout, {});
+    (void)Dial({.host = ReachableAddress(settings.address), .port = settings.port}, kTimeout, {});
   } catch (const UnreachableError& error) {
     throw StartError(error.what());
   }

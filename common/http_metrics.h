@@ -1,0 +1,45 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/http_handler.h"
+#include "common/metrics.h"
+
+namespace dockercoins {
+
+/// What an HTTP service measures: its requests, how long they waited in line and how long it took to serve
+/// them. Thread-safe.
+class HttpMetrics {
+ public:
+  /// Both must outlive this.
+  HttpMetrics(Metrics& metrics, const HttpHandler& handler);
+
+  /// A request is over. `path`: decoded, without the query; no `status`: it got no answer.
+  void Count(std::string_view method, std::string_view path, std::optional<int> status) const;
+
+  /// A request has waited in line and then been served, which took so long.
+  void ObserveService(std::string_view path, std::chrono::nanoseconds waited,
+                      std::chrono::nanoseconds served) const;
+
+  /// How many requests wait in line.
+  [[nodiscard]] Gauge Waiting() const { return waiting_; }
+
+ private:
+  struct Route {
+    std::string name;
+    Histogram duration;
+    Histogram service;
+  };
+
+  const HttpHandler& handler_;
+  const CounterTable requests_;
+  const Gauge waiting_;
+  const Histogram queue_;
+  std::vector<Route> routes_;  ///< The last one is that of all other paths.
+};
+
+}  // namespace dockercoins
