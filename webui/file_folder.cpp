@@ -29,8 +29,10 @@ FileFolder::FileFolder(const std::filesystem::path& path)
     : folder_(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
   if (!folder_) throw StartError("cannot open the folder " + path.string() + ": " + std::strerror(errno));
   if (!OpenBeneath(folder_.get(), ".", O_PATH | O_DIRECTORY)) {
-    throw StartError(std::string("files cannot be served without openat2 (Linux 5.6): ") +
-                     std::strerror(errno));
+    // Containers whose seccomp profile does not know the call answer EPERM.
+    const bool unknown = errno == ENOSYS || errno == EPERM;
+    throw StartError("cannot open files in the folder " + path.string() + ": " + std::strerror(errno) +
+                     (unknown ? " (openat2 is needed: Linux 5.6 or newer)" : ""));
   }
 }
 

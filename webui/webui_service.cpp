@@ -75,8 +75,8 @@ void WebuiService::Serve(const HttpRequest& request, HttpResponse& response, con
   // The page loads nothing from elsewhere; the chart's legend has styles in its elements.
   response.headers.emplace_back(
       "Content-Security-Policy",
-      "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; base-uri 'none'; "
-      "form-action 'none'; frame-ancestors 'self'");
+      "default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+      "frame-ancestors 'self'");
   response.headers.emplace_back("X-Content-Type-Options", "nosniff");
   response.headers.emplace_back("Referrer-Policy", "no-referrer");
   if (request.path == "/") {

@@ -27,8 +27,8 @@ COMPOSE_1 = "1.29"
 COMPOSE_2 = "2.26"
 # Debian's programs first: a newer docker from elsewhere speaks to the engine in its own way.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
-PACKAGES = {"/usr/bin/docker": "docker.io", "/usr/sbin/dockerd": "docker.io",
-            "/usr/sbin/iptables": "iptables", "/usr/sbin/debootstrap": "debootstrap"}
+PACKAGES = {"/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables",
+            "/usr/sbin/debootstrap": "debootstrap"}
 TOOLS = {"/usr/bin/httping": "httping", "/usr/bin/ab": "apache2-utils"}
 SUITES = ("bookworm", "trixie")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -236,7 +236,9 @@ def start_engine():
     """Starts dockerd unless an engine answers; returns whether it did."""
     if engine_answers():
         return False
-    install_missing(PACKAGES)
+    # Up to Debian 12 the client is in the engine's package.
+    client = "docker.io" if debian_release() == "bookworm" else "docker-cli"
+    install_missing({"/usr/bin/docker": client, **PACKAGES})
     if engine_answers():  # the package starts it on a machine with systemd
         return False
     if os.geteuid() != 0:
@@ -307,6 +309,8 @@ def ensure_debian(suite):
     name = f"debian:{suite}-slim"
     if obtained(name):
         return
+    if os.geteuid() != 0:
+        raise Unavailable(f"{name} cannot be pulled, and only root can make a stand-in")
     say(f"{name} cannot be pulled: making a stand-in")
     archive, security = mirrors()
     with tempfile.TemporaryDirectory(prefix="dockercoins-debootstrap-") as folder:

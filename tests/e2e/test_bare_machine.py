@@ -19,8 +19,8 @@ from compose import run
 from harness import eventually
 
 SUITES = ("trixie", "bookworm")
-# It stands for a machine, on which root may make namespaces and the loopback interface has IPv6. (Not
-# --privileged, which asks for more than a root who lives in a sandbox can give.)
+# It stands for a machine, on which root may make namespaces and the loopback interface has IPv6. (Less than
+# --privileged, which not every engine may give.)
 AS_A_MACHINE = ("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE",
                 "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
                 "--security-opt", "systempaths=unconfined", "--sysctl", "net.ipv6.conf.all.disable_ipv6=0")

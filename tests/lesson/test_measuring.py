@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+import lesson
 from lesson import Reading, graph, speed
 
 
@@ -56,6 +57,14 @@ def test_a_counter_that_hardly_moves_has_no_speed():
 
 def test_two_reports_are_enough():
     assert speed([Reading(1.0, 0), Reading(2.0, 4), Reading(3.2, 8)], 1) == pytest.approx(4 / 1.2)
+
+
+def test_containers_that_disagree_on_their_delay_are_named():
+    assert lesson.same_delay("worker", [{"DELAY_MS": "400"}, {"DELAY_MS": "400"}]) == 0.4
+    assert lesson.same_delay("worker", [{}, {"DELAY_MS": "100"}]) == 0.1
+    assert lesson.same_delay("worker", []) == 0.1
+    with pytest.raises(lesson.LessonError, match="worker runs with DELAY_MS=100 and 400 side by side"):
+        lesson.same_delay("worker", [{"DELAY_MS": "400"}, {}])
 
 
 def test_one_workers_graph_goes_up_and_down_between_4_and_0():

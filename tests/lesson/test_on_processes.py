@@ -205,7 +205,7 @@ def test_no_application_is_one_clear_line(capsys):
     assert capsys.readouterr().err.startswith("lesson: The web UI does not answer at http://127.0.0.1:9: ")
 
 
-@pytest.mark.parametrize("options", [["--workers", "0"], ["--workers", "1,x"], ["--workers", ""],
+@pytest.mark.parametrize("options", [["--workers", "0"], ["--workers", "1,1001"], ["--workers", "1,x"], ["--workers", ""],
                                      ["--seconds", "1"], ["--seconds", "nan"], ["--url", "localhost:8000"],
                                      ["--url", "ftp://x"], ["--nonsense"], ["word"]])
 def test_a_bad_option_ends_with_status_2(capsys, options):
