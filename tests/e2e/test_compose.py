@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -244,6 +245,22 @@ def test_webuis_image_carries_the_page_and_all_that_it_names(docker, images):
         for name in named:
             assert get(f"http://localhost:{port}/{name}")[0] == 200, name
         assert get(f"http://localhost:{port}/json")[0] == 503
+
+
+def test_a_checkout_that_is_closed_to_others_gives_a_page_as_well(docker, built_1, compose_1, tmp_path):
+    """As `umask 077` makes it; webui does not read its files as root."""
+    closed = str(tmp_path / "closed")
+    shutil.copytree(compose_1.folder, closed)
+    run("chmod", "-R", "go=", closed)
+    name = f"{PREFIX}/webui:e2e-closed"
+    run("docker", "build", "--file", "webui/Dockerfile", "--tag", name, ".", cwd=closed, env=compose_1.environment)
+    port = free_port()
+    try:
+        with container(docker, "--publish", f"{port}:80", "--user", "65532", name) as started:
+            eventually(lambda: "WEBUI running" in docker("logs", started), 10, what="the log")
+            assert get(f"http://localhost:{port}/index.html")[0] == 200
+    finally:
+        docker("rmi", name)
 
 
 def test_a_slower_worker_is_one_command(docker, built_1, compose_1):
@@ -606,18 +623,19 @@ class Prometheus:
 
 def test_prometheus_finds_every_worker_and_says_that_rng_is_saturated(project_1, figure):
     project_1.down()
-    project_1.environment["COMPOSE_FILE"] = "docker-compose.yml:docker-compose.metrics.yml"
+    both = ("-f", "docker-compose.yml", "-f", "docker-compose.metrics.yml")
     prometheus = Prometheus()
 
-    def up(workers):
-        scale(project_1, workers)
+    def await_targets(workers):
         wanted = {"rng": ["up"], "hasher": ["up"], "webui": ["up"], "worker": ["up"] * workers}
         eventually(lambda: answers("http://localhost:9090/-/ready") and prometheus.targets() == wanted, 30, 0.5,
                    what=f"{workers} workers among the targets")
 
     try:
-        up(10)
+        scale(project_1, 10)
         await_mining()
+        project_1(*both, "up", "-d", "prometheus")
+        await_targets(10)
         eventually(lambda: prometheus.alerts() == ["RngIsSaturated"], 90, 0.5, what="the alert with ten workers")
         (speed_now,) = prometheus.values("dockercoins:loops:rate30s").values()
         steps = {step: seconds for (step,), seconds in
@@ -627,9 +645,11 @@ def test_prometheus_finds_every_worker_and_says_that_rng_is_saturated(project_1,
                + ", ".join(f"{step} {seconds * 1000:.0f} ms" for step, seconds in steps.items()))
         assert set(steps) == {"work", "rng", "hasher", "redis"}
         assert utilisation > 0.95
-        up(5)
+        scale(project_1, 5)
+        await_targets(5)
         assert prometheus.alerts() == ["RngIsSaturated"]
-        up(1)
+        scale(project_1, 1)
+        await_targets(1)
         eventually(lambda: prometheus.alerts() == [], 90, 0.5, what="the end of the alert")
         time.sleep(15)
         assert prometheus.alerts() == []
@@ -637,8 +657,8 @@ def test_prometheus_finds_every_worker_and_says_that_rng_is_saturated(project_1,
         figure("Prometheus, one worker", f"rng busy {utilisation:.1%}")
         assert 0.2 < utilisation < 0.5
     finally:
-        project_1.down()
-        del project_1.environment["COMPOSE_FILE"]
+        project_1(*both, "down")
+    assert not is_listening(9090)
 
 
 # ------------------------------------------------------------------------------------------ the lesson, 2.26
