@@ -251,7 +251,7 @@ def test_a_checkout_that_is_closed_to_others_gives_a_page_as_well(docker, built_
     """As `umask 077` makes it; webui does not read its files as root."""
     closed = str(tmp_path / "closed")
     shutil.copytree(compose_1.folder, closed)
-    run("chmod", "-R", "go=", closed)
+    run("chmod", "-R", "go=", f"{closed}/webui/files")
     name = f"{PREFIX}/webui:e2e-closed"
     run("docker", "build", "--file", "webui/Dockerfile", "--tag", name, ".", cwd=closed, env=compose_1.environment)
     port = free_port()
