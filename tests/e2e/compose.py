@@ -1,9 +1,42 @@
 """docker-compose, old and new, as a person calls it."""
 
 import os
+import socket
 import subprocess
+import urllib.error
+import urllib.request
 
 import docker_engine
+from docker_engine import REPO
+
+SERVICES = ("rng", "hasher", "worker", "webui")
+PREFIX = "dockercoins-cpp"
+
+
+def read(name, folder=REPO):
+    with open(os.path.join(folder, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def get(url, timeout=10):
+    """(status, body as text)"""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:
+            return answer.status, answer.read().decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode("utf-8", "replace")
+
+
+def is_listening(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answers(url):
+    try:
+        return get(url)[0] == 200
+    except OSError:
+        return False
 
 
 def run(*command, timeout=300, check=True, **options):

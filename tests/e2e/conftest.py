@@ -69,6 +69,22 @@ def compose_2(checkout, environment):
 
 
 @pytest.fixture(scope="session")
+def built_1(compose_1):
+    """(output, seconds) of docker-compose 1.29's build, with the classic builder."""
+    begun = time.monotonic()
+    output = compose_1("build", timeout=1500).stdout
+    return output, time.monotonic() - begun
+
+
+@pytest.fixture(scope="session")
+def built_2(compose_2):
+    """(output, seconds) of Compose 2.26's build, with BuildKit."""
+    begun = time.monotonic()
+    output = compose_2("build", timeout=1500).stdout
+    return output, time.monotonic() - begun
+
+
+@pytest.fixture(scope="session")
 def docker(environment):
     """docker("ps"): the docker command, its output stripped."""
     return lambda *words, **options: run("docker", *words, env=environment, **options).stdout.strip()
