@@ -142,14 +142,16 @@ def debian_release():
 
 def mirrors():
     """(Debian's archive, its security archive) as this machine's own sources name them."""
-    found = {"Debian": "http://deb.debian.org/debian",
-             "Debian-Security": "http://deb.debian.org/debian-security"}
+    found = {}
     listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)",
                  "Created-By: Packages")
     for line in listed.splitlines():
         origin, label, uri = line.split("|")
-        if origin == "Debian" and label in found:
+        if origin == "Debian":
             found[label] = uri.rstrip("/")
+    if not {"Debian", "Debian-Security"} <= found.keys():
+        raise RuntimeError("this machine's apt sources lack Debian's archive or its security archive (or 'apt-get "
+                           "update' was never run)")
     return found["Debian"], found["Debian-Security"]
 
 
