@@ -1,21 +1,25 @@
 #!/usr/bin/python3
 """Makes docs/time-per-step.svg, the picture in the README's answer, from a real run with 1, 3 and 10 workers.
 
-Takes two minutes. The times are those that the services tell at /metrics.
+Takes two minutes. The times are those of `scripts/lesson explain`.
 """
 
 import contextlib
 import os
 import sys
-import time
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(TESTS, "integration")]
+sys.path[:0] = [os.path.join(TESTS, folder) for folder in ("lesson", "integration")]
 
-from harness import REPO, Redis, Service, http  # noqa: E402
+import lesson_script  # noqa: E402
+from harness import REPO  # noqa: E402
+
+lesson = lesson_script.load()
+
+from test_explain import Processes  # noqa: E402
 
 WORKERS = (1, 3, 10)
-SETTLE, SECONDS = 5, 30
+SECONDS = 30
 # What a loop's time goes to, in its order: name, colour, colour of the text on it.
 PARTS = (("work", "#5b8fb9", "#ffffff"), ("waiting in rng's line", "#d1495b", "#ffffff"),
          ("in service at rng", "#edae49", "#1d2733"), ("hasher", "#66a182", "#ffffff"),
@@ -24,46 +28,15 @@ WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 860, 150, 30, 76, 42, 26
 TICK_MS = 200
 
 
-def samples(services):
-    """Each metric's value, summed over the services."""
-    total = {}
-    for service in services:
-        for line in http(service.admin_port, "GET", "/metrics")[2].decode().splitlines():
-            if not line.startswith("#"):
-                name, value = line.rsplit(" ", 1)
-                total[name] = total.get(name, 0.0) + float(value)
-    return total
-
-
-def mean_ms(before, after, name, labels=""):
-    """Average of what a histogram has observed meanwhile, milliseconds."""
-    grown = {part: after[f"{name}_{part}{labels}"] - before.get(f"{name}_{part}{labels}", 0.0)
-             for part in ("sum", "count")}
-    return grown["sum"] / grown["count"] * 1000
-
-
 def measure(workers):
     """(hashes per second, milliseconds of each of PARTS for one hash)"""
     with contextlib.ExitStack() as stack:
-        redis = stack.enter_context(Redis())
-        rng = stack.enter_context(Service("rng", admin=True))
-        hasher = stack.enter_context(Service("hasher", admin=True))
-        where = {"RNG_URL": f"http://127.0.0.1:{rng.port}", "HASHER_URL": f"http://127.0.0.1:{hasher.port}",
-                 "REDIS_URL": redis.url}
-        miners = [stack.enter_context(Service("worker", admin=True, **where)) for _ in range(workers)]
-        time.sleep(SETTLE)
-        begun, at_rng, at_workers = time.monotonic(), samples([rng]), samples(miners)
-        time.sleep(SECONDS)
-        seconds, rng_now, workers_now = time.monotonic() - begun, samples([rng]), samples(miners)
-        speed = (workers_now["dockercoins_loops_total"] - at_workers["dockercoins_loops_total"]) / seconds
-        work, asked, hashed = (mean_ms(at_workers, workers_now, "dockercoins_step_duration_seconds",
-                                       f'{{step="{step}"}}') for step in ("work", "rng", "hasher"))
-        line = mean_ms(at_rng, rng_now, "http_request_queue_seconds")
-        service = mean_ms(at_rng, rng_now, "http_request_service_seconds", '{route="/N"}')
-        rest = workers / speed * 1000 - work - line - service - hashed
-        print(f"{workers} workers: {speed:.2f} hashes/s; ms: work {work:.1f}, rng {asked:.1f} (line {line:.1f}, service "
-              f"{service:.1f}), hasher {hashed:.1f}, the rest {rest:.1f}", flush=True)
-        return speed, (work, line, service, hashed, max(rest, 0.0))
+        found = lesson.explain(Processes(stack, workers), SECONDS)
+    parts = [found.work, found.line, found.service, found.hasher]
+    milliseconds = [part * 1000 for part in (*parts, max(0.0, workers / found.speed - sum(parts)))]
+    print(f"{workers} workers: {found.speed:.2f} hashes/s; ms: "
+          + ", ".join(f"{name} {part:.1f}" for (name, _, _), part in zip(PARTS, milliseconds)), flush=True)
+    return found.speed, milliseconds
 
 
 def text(x, y, words, anchor="middle", colour="#1d2733", size=14, weight="normal"):

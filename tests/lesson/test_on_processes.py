@@ -116,7 +116,7 @@ def test_the_lesson_holds_for_the_real_programs(stack, capsys):
     assert [step["ok"] for step in result["steps"]] == [True, True]
     one, ten = result["steps"]
     assert set(one["graph"]) <= {0, 4, 8} and one["graph"].count(4) >= 3
-    assert all(value in (9, 10, 11) for value in ten["graph"])
+    assert all(7 <= value <= 13 for value in ten["graph"]), ten["graph"]
     assert result["delay_ms"] == {"worker": 100, "rng": 100, "hasher": 100}
     assert application.workers() == 2, "the number of workers is put back"
     assert "1 worker: measuring" in shown and "10 workers: measuring" in shown and " ok\n" in shown

@@ -483,9 +483,9 @@ TEST_F(HttpServerTest, StopClosesWhatIsNotComplete) {
 TEST_F(HttpServerTest, StopLetsFinishWhatTakesLessThanHalfASecond) {
   Start();
   const UniqueFd held = Hold();
+  const UniqueFd idle = ConnectTo(port());
   std::jthread stopper([this] { server_->Stop(); });
-  const uint16_t its_port = port();
-  ASSERT_TRUE(Eventually([&] { return !Connect(TcpSocket(), its_port); }));
+  ASSERT_TRUE(AwaitClosed(idle)) << "the stop has begun";
   handler_.gate().Open();
   EXPECT_EQ(AnswerOn(held).status, 200);
 }
