@@ -229,7 +229,7 @@ def test_with_ten_workers_it_climbs_to_ten():
 
 def test_pointer_and_graph_agree(page):
     graph = page.driver.find_element("id", "graph")
-    ActionChains(page.driver).move_to_element_with_offset(graph, graph.rect["width"] // 2 - 40, 0).perform()
+    ActionChains(page.driver).move_to_element_with_offset(graph, graph.rect["width"] // 2 - 20, 0).perform()
     assert re.fullmatch(r"at \d\d:\d\d:\d\d", page.text("then"))
     then = page.text("then").removeprefix("at ")
     shown = page.text("speed-then")

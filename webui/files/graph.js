@@ -1,6 +1,6 @@
 // Draws the series with dygraphs, and lets pointer and keyboard ask for the values of a moment.
 
-import { WINDOW, axis, closest } from "./series.js";
+import { WINDOW, axis, closest, readingAt } from "./series.js";
 import { rowText } from "./words.js";
 
 /**
@@ -178,8 +178,9 @@ export class Graph {
 
   #press(event) {
     if (this.#rows.length === 0 || event.ctrlKey || event.altKey || event.metaKey) return;
-    const last = this.#rows.length - 1;
-    const at = this.#chosen === null ? last : closest(this.#rows, this.#chosen);
+    const shown = this.#rows.filter((row) => row.time >= this.#now - WINDOW);
+    const last = shown.length - 1;
+    const at = this.#chosen === null ? last : closest(shown, this.#chosen);
     const places = {
       ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1,
       PageDown: at - 10, PageUp: at + 10, Home: 0, End: last,
@@ -187,7 +188,7 @@ export class Graph {
     if (event.key === "Escape") {
       this.#forget();
     } else if (event.key in places) {
-      this.#chosen = this.#rows[Math.min(Math.max(places[event.key], 0), last)].time;
+      this.#chosen = shown[Math.min(Math.max(places[event.key], 0), last)]?.time ?? null;
       this.#pointer = null;
       this.#select();
       event.preventDefault();
@@ -198,8 +199,8 @@ export class Graph {
   #select() {
     if (!this.#dygraph) return;
     let at = null;
-    if (this.#chosen !== null) at = closest(this.#rows, this.#chosen);
-    else if (this.#pointer !== null) at = closest(this.#rows, this.#dygraph.toDataXCoord(this.#pointer) / 1000);
+    const time = this.#chosen ?? (this.#pointer === null ? null : this.#dygraph.toDataXCoord(this.#pointer) / 1000);
+    if (time !== null) at = readingAt(this.#rows, time, this.#now - WINDOW);
     // The rows have moved on under the same number.
     this.#dygraph.clearSelection();
     if (at !== null) this.#dygraph.setSelection(at);

@@ -117,3 +117,10 @@ export function closest(rows, time) {
   }
   return best;
 }
+
+/** The same of the reading that tells of `time`; null when nobody looked then, or that was before `from`. */
+export function readingAt(rows, time, from) {
+  const at = closest(rows, time);
+  const near = rows.length > 0 && Math.abs(rows[at].time - time) <= LONGEST_STEP;
+  return near && rows[at].time >= from ? at : null;
+}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { LEAST_AVERAGED, LONGEST_STEP, SETTLING, Series, WINDOW, axis, closest, slope }
+import { LEAST_AVERAGED, LONGEST_STEP, SETTLING, Series, WINDOW, axis, closest, readingAt, slope }
   from "../../../webui/files/series.js";
 
 /** Any time of the day, as the web UI gives it. */
@@ -205,6 +205,14 @@ describe("rows", () => {
   it("are found by their time", () => {
     const rows = [10, 11, 15].map((time) => ({ time }));
     assert.deepEqual([-5, 10.4, 10.6, 12.9, 13.1, 99].map((time) => closest(rows, time)), [0, 0, 1, 1, 2, 2]);
+  });
+
+  it("tell nothing about a time when nobody looked, or that is no longer shown", () => {
+    const rows = [10, 11, 30].map((time) => ({ time }));
+    assert.deepEqual([5, 6, 11.5, 15, 16, 26, 34, 35].map((time) => readingAt(rows, time, 0)),
+      [null, 0, 1, 1, null, 2, 2, null]);
+    assert.deepEqual([10, 11].map((time) => readingAt(rows, time, 10.5)), [null, 1]);
+    assert.equal(readingAt([], 10, 0), null);
   });
 });
 
