@@ -8,6 +8,7 @@ of room; from 120 on, the promised 2 % are asserted).
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -219,12 +220,26 @@ def test_ten_workers_find_the_bottleneck(project_1, docker, figure):
     assert 620 < at_rng < 880
     assert at_hasher < 15
     figure("CPU per hash at 10 workers, ms", f"{cpu / (more - hashes) * 1000:.2f}")
-    assert cpu / (more - hashes) < 0.0036  # 1.2 ms on an idle machine
+    # On two slow CPUs 2.6 ms, of which 0.6 ms are the engine starting health checks.
+    assert cpu / (more - hashes) < 0.0036
     assert 9 < (more - hashes) / (now - begun) < 11
     memory = {service: max(float(size) * {"B": 2**-20, "KiB": 2**-10, "MiB": 1.0}[unit] for size, unit in
                            re.findall(rf"_{service}_\d+ ([\d.]+)(\w+) /", shown)) for service in SERVICES}
     figure("memory of a container, MiB", ", ".join(f"{name} {size:.1f}" for name, size in memory.items()))
     assert memory["worker"] <= 1 and memory["rng"] <= 2 and memory["hasher"] <= 5 and memory["webui"] <= 5
+
+
+def test_scripts_lesson_explains_the_bottleneck(project_1):
+    scale(project_1, 10)
+    await_mining()
+    time.sleep(4)  # the line fills
+    shown = project_1.lesson("explain", "--seconds", "5")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("Where the time of one hash goes, with 10 workers and 1 rng:\n")
+    assert re.search(r"^rng is the limit: it is never idle, and a hash waits [67]\d\d ms in its line\. One more worker "
+                     r"adds nothing; a second rng would give 1[789]\.\d hashes/s\.$", shown.stdout, re.MULTILINE)
+    told = project_1("exec", "-T", "worker", "/worker", "--metrics").stdout
+    assert re.search(r"^dockercoins_loops_total \d+$", told, re.MULTILINE)
 
 
 def test_ab_gets_ten_requests_a_second_from_rng(project_1, figure):
@@ -385,9 +400,8 @@ class Prometheus:
                 float(series["value"][1]) for series in result}
 
     def utilisation(self):
-        """Of the one rng, 0 to 1."""
-        (value,) = self.values("instance:rng_utilisation:ratio30s").values()
-        return value
+        """Of the one rng, 0 to 1, or NaN as long as it is not known."""
+        return next(iter(self.values("instance:rng_utilisation:ratio30s").values()), math.nan)
 
     def alerts(self):
         return [alert["labels"]["alertname"] for alert in self._ask("alerts")["alerts"]
@@ -405,28 +419,30 @@ def test_prometheus_finds_every_worker_and_says_that_rng_is_saturated(project_1,
                    what=f"{workers} workers among the targets")
 
     try:
-        scale(project_1, 10)
+        scale(project_1, 1)
         await_mining()
         project_1(*both, "up", "-d", "prometheus")
-        await_targets(10)
-        eventually(lambda: prometheus.alerts() == ["RngIsSaturated"], 90, 0.5, what="the alert with ten workers")
-        (speed_now,) = prometheus.values("dockercoins:loops:rate30s").values()
-        steps = {step: seconds for (step,), seconds in
-                 prometheus.values("step:dockercoins_step_duration_seconds:mean30s").items()}
-        utilisation = prometheus.utilisation()
-        figure("Prometheus, ten workers", f"{speed_now:.2f} hashes/s, rng busy {utilisation:.1%}, "
-               + ", ".join(f"{step} {seconds * 1000:.0f} ms" for step, seconds in steps.items()))
-        assert set(steps) == {"work", "rng", "hasher", "redis"}
-        assert utilisation > 0.95
-        scale(project_1, 5)
-        await_targets(5)
-        assert prometheus.alerts() == ["RngIsSaturated"]
-        scale(project_1, 1)
         await_targets(1)
-        eventually(lambda: prometheus.alerts() == [], 90, 0.5, what="the end of the alert")
         eventually(lambda: 0.28 < prometheus.utilisation() < 0.38, 60, 0.5, what="an rng that is idle for two thirds")
         assert prometheus.alerts() == []
         figure("Prometheus, one worker", f"rng busy {prometheus.utilisation():.1%}")
+        scale(project_1, 5)
+        await_targets(5)
+        scale(project_1, 10)
+        await_targets(10)
+        eventually(lambda: prometheus.alerts() == ["RngIsSaturated"], 90, 0.5, what="the alert with ten workers")
+        eventually(lambda: prometheus.utilisation() > 0.97, 60, 0.5, what="an rng that is never idle")
+        (speed_now,) = prometheus.values("dockercoins:loops:rate30s").values()
+        steps = {step: seconds for (step,), seconds in
+                 prometheus.values("step:dockercoins_step_duration_seconds:mean30s").items()}
+        figure("Prometheus, ten workers", f"{speed_now:.2f} hashes/s, rng busy {prometheus.utilisation():.1%}, "
+               + ", ".join(f"{step} {seconds * 1000:.0f} ms" for step, seconds in steps.items()))
+        assert set(steps) == {"work", "rng", "hasher", "redis"}
+        scale(project_1, 3)
+        await_targets(3)
+        eventually(lambda: prometheus.alerts() == [], 90, 0.5, what="the end of the alert: nobody waits")
+        figure("Prometheus, three workers", f"rng busy {prometheus.utilisation():.1%}")
+        assert prometheus.utilisation() > 0.85
     finally:
         project_1(*both, "down")
     assert not is_listening(9090)

@@ -220,6 +220,11 @@ def test_the_health_check_runs_in_images_without_a_shell(as_applied):
         as_applied("exec", f"deployment/{name}", "--", f"/{name}", "--healthcheck")
 
 
+def test_the_metrics_are_told_in_images_without_a_shell(as_applied):
+    told = as_applied("exec", "deploy/worker", "--", "/worker", "--metrics")
+    assert re.search(r"^dockercoins_loops_total \d+$", told, re.MULTILINE)
+
+
 def test_the_lesson(as_applied, figure):
     as_applied.scale("worker", 2)
     shown = as_applied.lesson("--workers", "1,2,3,10", "--seconds", f"{SECONDS:g}")
