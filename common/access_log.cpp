@@ -23,6 +23,12 @@ std::string FormatTime(std::chrono::system_clock::time_point time) {
   return text.data();
 }
 
+std::string Milliseconds(std::chrono::steady_clock::duration time) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f ms", std::chrono::duration<double, std::milli>(time).count());
+  return text.data();
+}
+
 /// The path of a request that has not been parsed, as it came.
 std::string_view RawPath(std::string_view request_line) {
   const size_t space = request_line.find(' ');
@@ -49,12 +55,12 @@ std::string FormatAccessLine(const AccessRecord& record, std::chrono::system_clo
 
 void AccessLog::Write(const Connection& connection, const Entry& entry) const {
   if (log_ == nullptr) return;
+  const auto now = std::chrono::steady_clock::now();
   if (metrics_ != nullptr) {
     const std::string_view path = entry.path.empty() ? RawPath(entry.request_line) : entry.path;
     // In this order: whoever sees a request counted finds its times, too.
     if (entry.begun) {
-      metrics_->ObserveService(path, *entry.begun - connection.queued,
-                               std::chrono::steady_clock::now() - *entry.begun);
+      metrics_->ObserveService(path, *entry.begun - connection.queued, now - *entry.begun);
     }
     metrics_->Count(entry.request_line.substr(0, entry.request_line.find(' ')), path, entry.status);
   }
@@ -63,6 +69,10 @@ void AccessLog::Write(const Connection& connection, const Entry& entry) const {
                                .status = entry.status,
                                .body_bytes = entry.body_bytes},
                               std::chrono::system_clock::now()));
+  if (entry.begun) {
+    log_->Debug("That request waited " + Milliseconds(*entry.begun - connection.queued) +
+                " in line and was served in " + Milliseconds(now - *entry.begun));
+  }
 }
 
 }  // namespace dockercoins

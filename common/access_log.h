@@ -25,7 +25,7 @@ struct AccessRecord {
 std::string FormatAccessLine(const AccessRecord& record, std::chrono::system_clock::time_point time);
 
 /// Keeps account of requests that are over: for each a line in the log and one more in the counters, so that
-/// the two always agree. Thread-safe.
+/// the two always agree; in the debug log a second line with its times. Thread-safe.
 class AccessLog {
  public:
   /// What is known of such a request besides its connection.

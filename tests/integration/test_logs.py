@@ -50,6 +50,20 @@ def rng():
         yield one
 
 
+@pytest.mark.parametrize("name", ["rng", "hasher", "webui"])
+@pytest.mark.parametrize("value, on", [("y", True), ("n", False)])
+def test_the_debug_log_has_the_times_of_a_request(name, value, on):
+    with service(name, DEBUG=value) as one:
+        ask(one.port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(one.access_lines, 2)
+        if on:
+            one.wait_for_line(
+                rf"^DEBUG:{name}:That request waited \d+\.\d ms in line and was served in \d+\.\d ms$")
+        else:
+            time.sleep(0.05)
+            assert "DEBUG" not in one.log
+
+
 def test_the_line_is_that_of_the_contract(rng):
     before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     match, _ = line_after(rng, b"GET /32 HTTP/1.1\r\nHost: x\r\n\r\n")
