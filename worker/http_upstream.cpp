@@ -5,7 +5,6 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include <chrono>
 #include <optional>
 #include <utility>
 
@@ -15,9 +14,6 @@ namespace dockercoins {
 namespace {
 
 constexpr auto kConnectTimeout = std::chrono::seconds(10);
-/// With 1,000 workers a reply of rng takes 100 s. The contract's limit ends a wait for a server that died
-/// silently.
-constexpr auto kAnswerTimeout = std::chrono::minutes(10);
 constexpr auto kWriteTimeout = std::chrono::seconds(10);
 constexpr int kOk = 200;
 constexpr size_t kRandomBytes = 32;
@@ -26,9 +22,9 @@ constexpr size_t kDigestDigits = 64;
 /// An httplib client for one request, whose connection is made by Dial and ends with a stop.
 class DialledClient final : public httplib::ClientImpl {
  public:
-  DialledClient(const Endpoint& server, std::stop_token stop)
+  DialledClient(const Endpoint& server, std::stop_token stop, std::chrono::milliseconds answer_timeout)
       : httplib::ClientImpl(server.host, server.port), server_(server), stop_(std::move(stop)) {
-    set_read_timeout(kAnswerTimeout);
+    set_read_timeout(answer_timeout);
     set_write_timeout(kWriteTimeout);
     // A name that is an IPv6 address needs brackets, which httplib leaves out.
     set_default_headers({{"Host", server.port == kHttpPort ? WithoutPort(server) : server.ToString()}});
@@ -86,8 +82,8 @@ const char* Explain(httplib::Error error) {
 
 }  // namespace
 
-HttpUpstream::HttpUpstream(HttpUrl url, std::stop_token stop)
-    : url_(std::move(url)), stop_(std::move(stop)) {}
+HttpUpstream::HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds answer_timeout)
+    : url_(std::move(url)), stop_(std::move(stop)), answer_timeout_(answer_timeout) {}
 
 std::string HttpUpstream::Get(const std::string& path, size_t size) { return Request("GET", path, "", size); }
 
@@ -101,7 +97,7 @@ void HttpUpstream::Fail(const std::string& reason) const {
 
 std::string HttpUpstream::Request(const char* method, const std::string& path, const std::string& body,
                                   size_t size) {
-  DialledClient client(url_.server, stop_);
+  DialledClient client(url_.server, stop_, answer_timeout_);
   httplib::Request request;
   request.method = method;
   request.path = url_.path + path;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <stop_token>
 #include <string>
 
@@ -14,7 +15,11 @@ namespace dockercoins {
 /// for.
 class HttpUpstream {
  public:
-  HttpUpstream(HttpUrl url, std::stop_token stop);
+  /// With 1,000 workers a reply of rng takes 100 s. The contract's limit ends a wait for a server that died
+  /// silently.
+  static constexpr std::chrono::milliseconds kAnswerTimeout = std::chrono::minutes(10);
+
+  HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds answer_timeout = kAnswerTimeout);
 
   /// The body of a 200 answer of exactly `size` bytes; any other answer is a std::runtime_error, and no
   /// connection an UnreachableError. Both name the server.
@@ -29,6 +34,7 @@ class HttpUpstream {
 
   const HttpUrl url_;
   const std::stop_token stop_;
+  const std::chrono::milliseconds answer_timeout_;
 };
 
 /// The rng service as a source of random bytes.

@@ -497,6 +497,27 @@ def test_every_way_in_which_http_may_give_32_bytes_is_taken(rng, hasher, redis, 
         assert_stops(service)
 
 
+# What the original's servers put before the body: Werkzeug, old and newer, and Thin, which leaves the connection open.
+WERKZEUG = {
+    "0.14": ("HTTP/1.0 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 32\r\n"
+             "Server: Werkzeug/0.14.1 Python/3.6.3\r\nDate: Sat, 21 Nov 2026 07:08:51 GMT\r\n\r\n"),
+    "3.0": ("HTTP/1.1 200 OK\r\nServer: Werkzeug/3.0.1 Python/3.12.0\r\nDate: Sat, 21 Nov 2026 07:08:51 GMT\r\n"
+            "Content-Type: application/octet-stream\r\nContent-Length: 32\r\nConnection: close\r\n\r\n"),
+}
+THIN = ("HTTP/1.1 200 OK\r\nContent-Type: text/plain;charset=utf-8\r\nContent-Length: 64\r\n"
+        "X-Content-Type-Options: nosniff\r\nConnection: keep-alive\r\nServer: thin\r\n\r\n")
+
+
+@pytest.mark.parametrize("version", WERKZEUG)
+def test_mines_with_the_originals_rng_and_hasher(rng, hasher, redis, version):
+    rng.answer = lambda _: [WERKZEUG[version].encode() + os.urandom(32), CLOSE]
+    hasher.answer = lambda request: THIN.encode() + hashlib.sha256(request.body).hexdigest().encode()
+    with worker(rng, hasher, redis) as service:
+        await_loops(hasher, 5)
+        assert_stops(service)
+    assert not [line for line in service.stdout if "ERROR" in line]
+
+
 def test_what_goes_wrong_is_told_apart(rng, hasher, redis):
     """A status, a wrong size, a refused connection: the reason says which."""
     with worker(rng, hasher, redis) as service:

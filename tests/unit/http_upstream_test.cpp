@@ -119,6 +119,15 @@ class HttpUpstreamTest : public ::testing::Test {
   const FakeServer server_{[this](const UniqueFd& connection) { Serve(connection); }};
 };
 
+TEST_F(HttpUpstreamTest, WaitsForAnAnswerAsLongAsAThousandWorkersMayHaveToAndNotForEver) {
+  EXPECT_EQ(HttpUpstream::kAnswerTimeout, std::chrono::minutes(10));
+  HoldAfter(0);
+  HttpUpstream impatient(Url(), stop_.get_token(), std::chrono::milliseconds(200));
+  const Stopwatch watch;
+  EXPECT_THAT(Failure([&] { return impatient.Get("/32", 32); }), StartsWith(Name()));
+  EXPECT_GE(watch.Elapsed(), std::chrono::milliseconds(190));
+}
+
 TEST_F(HttpUpstreamTest, DrawsThirtyTwoBytesAsTheyAre) {
   EXPECT_EQ(Draw(), kBytes);
   ASSERT_EQ(Requests().size(), 1U);
