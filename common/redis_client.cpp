@@ -101,7 +101,7 @@ RedisReply RedisClient::Exchange(const std::vector<std::string_view>& arguments)
     const std::string reason(reply->str, static_cast<size_t>(reply->len));
     // While it reads its data from the disk, it is no more there than before it listened.
     if (reason.starts_with("LOADING")) throw UnreachableError(url_.server, reason);
-    throw RedisReplyError(url_.server.ToString() + ": " + reason);
+    throw std::runtime_error(url_.server.ToString() + ": " + reason);
   }
   return reply;
 }

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,11 +13,6 @@
 #include "common/url.h"
 
 namespace dockercoins {
-
-/// Redis answered a command with an error, and did not carry it out: `host:port: WRONGTYPE ...`.
-struct RedisReplyError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 /// A reply of Redis; see hiredis' redisReply for its fields.
 using RedisReply = std::unique_ptr<redisReply, decltype(&freeReplyObject)>;
@@ -34,10 +28,9 @@ class RedisClient {
   /// Sends a command and waits for its reply, connecting first where needed, also when Redis has closed the
   /// connection since the last command. The arguments may hold any bytes.
   ///
-  /// Throws UnreachableError when no connection could be made or Redis still loads its data (the command
-  /// was not carried out), RedisReplyError
-  /// when Redis refused the command, and std::runtime_error when the connection broke: then it is unknown
-  /// whether Redis carried the command out.
+  /// Throws UnreachableError when no connection could be made or Redis still loads its data (the command was
+  /// not carried out), and std::runtime_error when Redis refused the command (`host:port: WRONGTYPE ...`) or
+  /// the connection broke: then it is unknown whether Redis carried the command out.
   RedisReply Command(const std::vector<std::string_view>& arguments);
 
  private:
