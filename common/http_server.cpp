@@ -20,6 +20,8 @@ namespace {
 
 /// The contract: a request has 10 s to arrive.
 constexpr auto kArrivalTime = std::chrono::seconds(10);
+/// While a request stood in line, the rest of it could not be read: it has this long at least to go on.
+constexpr auto kTimeToGoOn = std::chrono::seconds(1);
 /// The contract: after a refusal, the rest of the request is read and dropped for up to a second.
 constexpr auto kLingerTime = std::chrono::seconds(1);
 /// The contract: a stop lets what is being served finish if that takes less than half a second.
@@ -316,6 +318,7 @@ void HttpServer::Serve(Exchange& exchange, Connection& connection) {
     access_log_.Write(connection, {.request_line = RequestLine(connection.received)});
     return;
   }
+  connection.deadline = std::max(connection.deadline, Clock::now() + kTimeToGoOn);
   exchange.Serve(connection);
   connection.received = {};
 }

@@ -22,11 +22,13 @@ std::string_view Trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
+/// A number that is too large for 64 bits is the largest that is not.
 bool ParseNumber(std::string_view digits, uint64_t& number) {
   const char* end = digits.data() + digits.size();
   // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is given, too.
   const auto [parsed, error] = std::from_chars(digits.data(), end, number);
-  return error == std::errc() && parsed == end;
+  if (error == std::errc::result_out_of_range) number = UINT64_MAX;
+  return error != std::errc::invalid_argument && parsed == end;
 }
 
 /// RFC 9112, section 3: a method, a target and a version with one space between them. httplib judges the

@@ -15,6 +15,8 @@ constexpr size_t kMaxComplete = 4096;
 constexpr size_t kMaxCompleteBytes = size_t{2} * 1024 * 1024;
 /// Each of these holds 16 KiB at most.
 constexpr size_t kMaxArriving = 128;
+/// So many complete requests may in a row be served before one that is still arriving.
+constexpr size_t kTurnsOfComplete = 10;
 
 }  // namespace
 
@@ -35,11 +37,11 @@ RequestQueue::~RequestQueue() {
 bool RequestQueue::Submit(std::unique_ptr<Connection>& connection) {
   const std::lock_guard lock(mutex_);
   if (stopped_ || !HasRoomFor(*connection)) return false;
+  if (!StartThreadIfNeeded(complete_.size() + arriving_.size() + 1)) return false;
   if (connection->complete) complete_bytes_ += connection->received.size();
   connection->queued = std::chrono::steady_clock::now();
   (connection->complete ? complete_ : arriving_).push_back(std::move(connection));
   ShowWaiting();
-  StartThreadIfNeeded();
   changed_.notify_one();
   return true;
 }
@@ -49,22 +51,22 @@ bool RequestQueue::HasRoomFor(const Connection& connection) const {
   return complete_.size() < kMaxComplete && complete_bytes_ < kMaxCompleteBytes;
 }
 
-void RequestQueue::StartThreadIfNeeded() {
+bool RequestQueue::StartThreadIfNeeded(size_t waiting) {
   const size_t idle = threads_.size() - in_service_.size();
-  if (threads_.size() == max_threads_ || idle >= complete_.size() + arriving_.size()) return;
+  if (threads_.size() == max_threads_ || idle >= waiting) return true;
   try {
     threads_.emplace_back([this, serve = make_server_()] { Run(serve); });
   } catch (const std::system_error&) {
     // The system has no thread to spare: those that run serve the line, more slowly.
-    if (threads_.empty()) throw;
   }
+  return !threads_.empty();
 }
 
 RequestQueue::Line* RequestQueue::NextLine() {
-  if (!complete_.empty()) return &complete_;
   const size_t arriving_limit = std::max<size_t>(1, max_threads_ / 2);
-  if (!arriving_.empty() && arriving_in_service_ < arriving_limit) return &arriving_;
-  return nullptr;
+  const bool arriving_may = !arriving_.empty() && arriving_in_service_ < arriving_limit;
+  if (arriving_may && (complete_.empty() || turns_of_complete_ >= kTurnsOfComplete)) return &arriving_;
+  return complete_.empty() ? nullptr : &complete_;
 }
 
 void RequestQueue::ShowWaiting() const {
@@ -82,6 +84,7 @@ void RequestQueue::Run(const Server& serve) {
     ShowWaiting();
     const bool arriving = line == &arriving_;
     if (!arriving) complete_bytes_ -= connection->received.size();
+    turns_of_complete_ = arriving || arriving_.empty() ? 0 : turns_of_complete_ + 1;
     in_service_.push_back(connection.get());
     if (arriving) ++arriving_in_service_;
 

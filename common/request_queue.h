@@ -19,7 +19,8 @@ namespace dockercoins {
 ///
 /// With one thread this is DockerCoins' bottleneck, on purpose: the scaling lesson is about finding it.
 /// Requests whose body is still on its way stand in a second line, which gets half of the threads at most, so
-/// that slow senders cannot take them all. Threads are started when they are first needed.
+/// that slow senders cannot take them all, and as long as complete requests wait one turn in ten of theirs.
+/// Threads are started when they are first needed.
 class RequestQueue {
  public:
   /// Serves one connection; called by one thread only.
@@ -35,8 +36,8 @@ class RequestQueue {
   RequestQueue(const RequestQueue&) = delete;
   RequestQueue& operator=(const RequestQueue&) = delete;
 
-  /// Puts a connection at the end of its line. Returns false when that is full, or after Stop: `connection`
-  /// stays the caller's, who refuses it. Thread-safe.
+  /// Puts a connection at the end of its line. Returns false when that is full, when the system has no thread
+  /// to serve it, or after Stop: `connection` stays the caller's, who refuses it. Thread-safe.
   [[nodiscard]] bool Submit(std::unique_ptr<Connection>& connection);
 
   /// Serves nothing more, and returns the connections that wait. Call it once.
@@ -52,7 +53,8 @@ class RequestQueue {
   using Line = std::deque<std::unique_ptr<Connection>>;
 
   [[nodiscard]] bool HasRoomFor(const Connection& connection) const;
-  void StartThreadIfNeeded();
+  /// False when nobody is there to serve `waiting` connections.
+  [[nodiscard]] bool StartThreadIfNeeded(size_t waiting);
   void Run(const Server& serve);
   Line* NextLine();
   void ShowWaiting() const;
@@ -67,7 +69,8 @@ class RequestQueue {
   Line arriving_;
   std::vector<const Connection*> in_service_;
   size_t arriving_in_service_ = 0;
-  size_t complete_bytes_ = 0;  ///< Received of what stands in complete_.
+  size_t turns_of_complete_ = 0;  ///< In a row, while others waited in arriving_.
+  size_t complete_bytes_ = 0;     ///< Received of what stands in complete_.
   bool stopped_ = false;
   std::vector<std::jthread> threads_;
 };

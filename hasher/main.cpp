@@ -27,7 +27,8 @@ void Run() {
 
   Metrics metrics;
   HasherService service(Hostname(), delay);
-  const HttpServer::Options many_at_a_time = {.threads = 64};
+  // Half of them may read bodies that are still arriving, and 64 requests together take one DELAY.
+  const HttpServer::Options many_at_a_time = {.threads = 128};
   ServeHttp("HASHER", settings, many_at_a_time, service, metrics, log, stop);
 }
 

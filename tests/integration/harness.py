@@ -210,6 +210,8 @@ def base_environment():
             env[name] = os.environ[name]
     if SANITIZED:
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
+        # A service that its deadline ends leaves threads that have ended and were not joined.
+        env.setdefault("TSAN_OPTIONS", "halt_on_error=1:report_thread_leaks=0:atexit_sleep_ms=0")
     return env
 
 
@@ -457,10 +459,10 @@ class Service:
             os.close(fd)
 
 
-def private_dirty_kib(pid):
-    """Memory that is the process's own, in KiB."""
+def private_kib(pid):
+    """Memory that is the process's own, in KiB. (Private_Dirty also counts a program just built, not yet on disk.)"""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
-        return int(re.search(r"^Private_Dirty:\s+(\d+) kB", rollup.read(), re.MULTILINE).group(1))
+        return int(re.search(r"^Anonymous:\s+(\d+) kB", rollup.read(), re.MULTILINE).group(1))
 
 
 # ------------------------------------------------------------------------------------------------------- HTTP

@@ -17,19 +17,13 @@ import time
 
 import pytest
 
-from harness import (BIN, PATH, Redis, Service, ask, binary, eventually, http, private_dirty_kib)
+from harness import (BIN, PATH, Redis, Service, ask, binary, eventually, http, private_kib)
 
 pytestmark = pytest.mark.figures
 
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 12)
 SERVICES = ("worker", "rng", "hasher", "webui")
 HTTPING = b"HEAD / HTTP/1.0\r\nHost: 127.0.0.1\r\nUser-Agent: HTTPing v2.5\r\n\r\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def written_to_disk():
-    """Pages of binaries that were just built count as dirty until they are on the disk."""
-    os.sync()
 
 
 @pytest.fixture
@@ -111,9 +105,9 @@ def test_private_memory_stays_small_with_ten_clients(figure):
                     assert http(service.admin_port, "GET", "/metrics")[0] == 200
             for path in ("/index.html", "/assets/dygraphs/dygraph.min.js"):
                 assert http(webui.port, "GET", path)[0] == 200
-            kib = {"worker": max(private_dirty_kib(worker.pid) for worker in mine.workers),
-                   "rng": private_dirty_kib(mine.rng.pid), "hasher": private_dirty_kib(mine.hasher.pid),
-                   "webui": private_dirty_kib(webui.pid)}
+            kib = {"worker": max(private_kib(worker.pid) for worker in mine.workers),
+                   "rng": private_kib(mine.rng.pid), "hasher": private_kib(mine.hasher.pid),
+                   "webui": private_kib(webui.pid)}
         assert {status for status, _ in results} == {200}
     figure("private memory, KiB", ", ".join(f"{name} {value}" for name, value in kib.items()))
     assert kib["worker"] <= 512

@@ -23,7 +23,7 @@ from harness import (
     eventually,
     http,
     open_socket,
-    private_dirty_kib,
+    private_kib,
     read_to_end,
     scale,
 )
@@ -76,14 +76,14 @@ def test_gives_exactly_that_many_bytes(rng, target, size):
 
 def test_gives_as_much_as_the_limit_and_its_memory_stays_flat(rng):
     http(rng.port, "GET", "/32")
-    before = private_dirty_kib(rng.pid)
+    before = private_kib(rng.pid)
     with open_socket(rng.port) as connection:
         connection.sendall(get(f"/{LIMIT}"))
         data = bytearray()
         highest = 0
         for megabytes in range(1, 33):
             data += read_to_end(connection, (megabytes << 20) - len(data))
-            highest = max(highest, private_dirty_kib(rng.pid))
+            highest = max(highest, private_kib(rng.pid))
         data += read_to_end(connection)
     answer = Answer(bytes(data))
     assert answer.status == 200
@@ -213,10 +213,15 @@ def test_head_has_the_headers_of_get_and_no_body(rng, target):
             b"Accept-Encoding: gzip, br\r\nTE: chunked\r\n\r\n",
             32,
         ),
+        (
+            b"GET /32 HTTP/1.1\r\nHost: rng\r\nUser-Agent: python-requests/2.18.4\r\n"
+            b"Accept-Encoding: gzip, deflate\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n",
+            32,
+        ),
     ],
-    ids=["httping", "HEAD 1.0 bare", "ab", "ab -k", "GET 1.0 bare", "1.1 keep-alive"],
+    ids=["httping", "HEAD 1.0 bare", "ab", "ab -k", "GET 1.0 bare", "1.1 keep-alive", "the original's worker"],
 )
-def test_answers_httping_and_ab_with_a_content_length_never_chunked_and_then_closes(rng, request_bytes, body):
+def test_answers_whoever_matters_with_a_content_length_never_chunked_and_then_closes(rng, request_bytes, body):
     begun = time.monotonic()
     answer = ask(rng.port, request_bytes)
     assert time.monotonic() - begun < scale(1)  # closed by the server, keep-alive or not
@@ -662,6 +667,30 @@ def test_a_good_request_may_have_a_body_that_nobody_needs(rng):
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@pytest.mark.parametrize("method, status", [("POST", 405), ("GET", 200)])
+def test_a_request_with_a_chunked_body_has_its_turn_though_the_line_never_ends(method, status):
+    with Service("rng", DELAY_MS=20) as rng:
+        ended = threading.Event()
+
+        def mine():
+            while not ended.is_set():
+                ask(rng.port, get("/32"))
+
+        workers = [threading.Thread(target=mine) for _ in range(10)]
+        for worker in workers:
+            worker.start()
+        try:
+            eventually(lambda: len(rng.access_lines()) > 20)
+            chunked = get("/32", method=method, extra="Transfer-Encoding: chunked\r\n") + b"1\r\nx\r\n0\r\n\r\n"
+            begun = time.monotonic()
+            assert ask(rng.port, chunked).status == status
+            assert time.monotonic() - begun < scale(1)
+        finally:
+            ended.set()
+            for worker in workers:
+                worker.join()
+
+
 def test_curl_gets_what_it_asks_for(rng, tmp_path):
     out = tmp_path / "bytes"
     shown = subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 
 from fakes import FakeDns, Namespace, RedisProxy, namespaces_are_possible
 from harness import (Answer, Blackhole, Redis, SANITIZED, STOPS_WITHIN, Service, ask, collect, eventually, http,
-                     open_socket, private_dirty_kib, raw, read_to_end, scale)
+                     open_socket, private_kib, raw, read_to_end, scale)
 
 needs_namespaces = pytest.mark.skipif(not namespaces_are_possible(),
                                       reason="namespaces need root and unshare")
@@ -701,14 +701,14 @@ def test_a_large_file_is_streamed_whole_with_flat_memory(site):
     content = os.urandom(1 << 20) * 48
     (site.folders / "files/large.bin").write_bytes(content)
     ask(site.port, get("/index.html"))
-    before = private_dirty_kib(site.pid)
+    before = private_kib(site.pid)
     highest = 0
     data = bytearray()
     with open_socket(site.port) as connection:
         connection.sendall(get("/large.bin"))
         for megabytes in range(1, 49):
             data += read_to_end(connection, (megabytes << 20) - len(data))
-            highest = max(highest, private_dirty_kib(site.pid))
+            highest = max(highest, private_kib(site.pid))
         data += read_to_end(connection)
     answer = Answer(bytes(data))
     assert answer.headers["content-length"] == str(len(content))

@@ -46,6 +46,7 @@ TEST(InspectHeadTest, FindsHeadersWhateverTheirCaseAndBlanks) {
   EXPECT_TRUE(InspectHead(WithHeader("expect: 100-continue")).head->expects_continue);
   EXPECT_EQ(InspectHead(WithHeader("X-Content-Length: 17")).head->content_length, 0U);
   EXPECT_EQ(InspectHead(WithHeader("Content-Length: 18446744073709551615")).head->content_length, UINT64_MAX);
+  EXPECT_EQ(InspectHead(WithHeader("Content-Length: 18446744073709551616")).head->content_length, UINT64_MAX);
 }
 
 TEST(InspectHeadTest, DoesNotLookIntoTheBody) {
@@ -62,10 +63,10 @@ TEST(InspectHeadTest, RefusesLengthsThatCouldBeReadInTwoWays) {
                              "Content-Length: -1",
                              "Content-Length: +5",
                              "Content-Length: 0x5",
+                             "Content-Length: 18446744073709551616x",
                              "Content-Length: 5 5",
                              "Content-Length: 5,5",
                              "Content-Length: 5.0",
-                             "Content-Length: 18446744073709551616",
                              "Content-Length: 5\r\nContent-Length: 5",
                              "Content-Length: 5\r\ncontent-length: 6",
                              "Content-Length: 5\r\nTransfer-Encoding: chunked",

@@ -188,6 +188,22 @@ TEST_F(RequestQueueTest, ServesArrivingRequestsInTheirOrderWithOneThreadToo) {
   EXPECT_THAT(served_.Names(), ElementsAre("held", "a", "b", "c"));
 }
 
+TEST_F(RequestQueueTest, GivesARequestThatIsStillArrivingItsTurnThoughCompleteOnesWait) {
+  RequestQueue& queue = MakeQueue(1);
+  std::vector<std::string> expected = {"held"};
+  ASSERT_TRUE(SubmitTo(queue, "held"));
+  ASSERT_TRUE(gate_.AwaitArrived(1));
+  ASSERT_TRUE(SubmitTo(queue, "arriving", Lane::kArriving));
+  for (int i = 0; i < 20; ++i) {
+    if (i == 10) expected.emplace_back("arriving");
+    expected.push_back(std::to_string(i));
+    ASSERT_TRUE(SubmitTo(queue, std::to_string(i)));
+  }
+  gate_.Open();
+  ASSERT_TRUE(done_.AwaitSize(expected.size()));
+  EXPECT_EQ(served_.Names(), expected);
+}
+
 TEST_F(RequestQueueTest, GivesEachThreadAServerOfItsOwn) {
   std::mutex mutex;
   std::vector<std::set<std::thread::id>> threads;
