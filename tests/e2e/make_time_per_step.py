@@ -50,7 +50,7 @@ def draw(measured):
     scale = (WIDTH - LEFT - RIGHT) / (longest * 1.02)
     bottom = TOP + len(measured) * (BAR + GAP)
     height = bottom + 40
-    told = "; ".join(f"{workers} workers: " + ", ".join(
+    told = "; ".join(f"{workers} worker{'s' if workers > 1 else ''}: " + ", ".join(
         f"{name} {part:.0f} ms" for (name, _, _), part in zip(PARTS, parts) if part >= 0.5)
         for workers, (_, parts) in measured.items())
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
