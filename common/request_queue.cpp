@@ -56,10 +56,11 @@ bool RequestQueue::StartThreadIfNeeded(size_t waiting) {
   if (threads_.size() == max_threads_ || idle >= waiting) return true;
   try {
     threads_.emplace_back([this, serve = make_server_()] { Run(serve); });
+    return true;
   } catch (const std::system_error&) {
     // The system has no thread to spare: those that run serve the line, more slowly.
+    return !threads_.empty();
   }
-  return !threads_.empty();
 }
 
 RequestQueue::Line* RequestQueue::NextLine() {
