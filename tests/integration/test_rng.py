@@ -666,7 +666,6 @@ def test_a_good_request_may_have_a_body_that_nobody_needs(rng):
     assert len(answer.body) == 32
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 @pytest.mark.parametrize("method, status", [("POST", 405), ("GET", 200)])
 def test_a_request_with_a_chunked_body_has_its_turn_though_the_line_never_ends(method, status):
     with Service("rng", DELAY_MS=20) as rng:
@@ -691,6 +690,7 @@ def test_a_request_with_a_chunked_body_has_its_turn_though_the_line_never_ends(m
                 worker.join()
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_curl_gets_what_it_asks_for(rng, tmp_path):
     out = tmp_path / "bytes"
     shown = subprocess.run(
