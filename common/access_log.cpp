@@ -69,7 +69,7 @@ void AccessLog::Write(const Connection& connection, const Entry& entry) const {
                                .status = entry.status,
                                .body_bytes = entry.body_bytes},
                               std::chrono::system_clock::now()));
-  if (entry.begun) {
+  if (entry.begun && log_->WritesDebug()) {
     log_->Debug("That request waited " + Milliseconds(*entry.begun - connection.queued) +
                 " in line and was served in " + Milliseconds(now - *entry.begun));
   }

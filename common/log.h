@@ -19,6 +19,9 @@ class Log {
   /// Writes `text` as it is; control characters in it are escaped, so that one event stays one line.
   void Line(std::string_view text);
 
+  /// Whether Debug writes anything: if not, its text need not be made.
+  [[nodiscard]] bool WritesDebug() const { return debug_; }
+
   /// Write `LEVEL:name:text`.
   void Debug(std::string_view text);
   void Info(std::string_view text);
