@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <stdexcept>
 #include <utility>
 
 namespace dockercoins {

@@ -36,8 +36,7 @@ RequestQueue::~RequestQueue() {
 
 bool RequestQueue::Submit(std::unique_ptr<Connection>& connection) {
   const std::lock_guard lock(mutex_);
-  if (stopped_ || !HasRoomFor(*connection)) return false;
-  if (!StartThreadIfNeeded(complete_.size() + arriving_.size() + 1)) return false;
+  if (stopped_ || !HasRoomFor(*connection) || !StartThreadIfNeeded()) return false;
   if (connection->complete) complete_bytes_ += connection->received.size();
   connection->queued = std::chrono::steady_clock::now();
   (connection->complete ? complete_ : arriving_).push_back(std::move(connection));
@@ -51,9 +50,9 @@ bool RequestQueue::HasRoomFor(const Connection& connection) const {
   return complete_.size() < kMaxComplete && complete_bytes_ < kMaxCompleteBytes;
 }
 
-bool RequestQueue::StartThreadIfNeeded(size_t waiting) {
+bool RequestQueue::StartThreadIfNeeded() {
   const size_t idle = threads_.size() - in_service_.size();
-  if (threads_.size() == max_threads_ || idle >= waiting) return true;
+  if (threads_.size() == max_threads_ || idle > complete_.size() + arriving_.size()) return true;
   try {
     threads_.emplace_back([this, serve = make_server_()] { Run(serve); });
     return true;

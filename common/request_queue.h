@@ -19,7 +19,7 @@ namespace dockercoins {
 ///
 /// With one thread this is DockerCoins' bottleneck, on purpose: the scaling lesson is about finding it.
 /// Requests whose body is still on its way stand in a second line, which gets half of the threads at most, so
-/// that slow senders cannot take them all, and as long as complete requests wait one turn in ten of theirs.
+/// that slow senders cannot take them all, and as long as complete requests wait a turn after ten of theirs.
 /// Threads are started when they are first needed.
 class RequestQueue {
  public:
@@ -53,8 +53,8 @@ class RequestQueue {
   using Line = std::deque<std::unique_ptr<Connection>>;
 
   [[nodiscard]] bool HasRoomFor(const Connection& connection) const;
-  /// False when nobody is there to serve `waiting` connections.
-  [[nodiscard]] bool StartThreadIfNeeded(size_t waiting);
+  /// For one more than wait now; false when nobody is there to serve it.
+  [[nodiscard]] bool StartThreadIfNeeded();
   void Run(const Server& serve);
   Line* NextLine();
   void ShowWaiting() const;
