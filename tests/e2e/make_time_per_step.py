@@ -34,7 +34,7 @@ def measure(workers):
         found = lesson.explain(Processes(stack, workers), SECONDS)
     parts = [found.work, found.line, found.service, found.hasher]
     milliseconds = [part * 1000 for part in (*parts, max(0.0, workers / found.speed - sum(parts)))]
-    print(f"{workers} workers: {found.speed:.2f} hashes/s; ms: "
+    print(f"{lesson.count(workers, 'worker')}: {found.speed:.2f} hashes/s; ms: "
           + ", ".join(f"{name} {part:.1f}" for (name, _, _), part in zip(PARTS, milliseconds)), flush=True)
     return found.speed, milliseconds
 
@@ -50,7 +50,7 @@ def draw(measured):
     scale = (WIDTH - LEFT - RIGHT) / (longest * 1.02)
     bottom = TOP + len(measured) * (BAR + GAP)
     height = bottom + 40
-    told = "; ".join(f"{workers} worker{'s' if workers > 1 else ''}: " + ", ".join(
+    told = "; ".join(f"{lesson.count(workers, 'worker')}: " + ", ".join(
         f"{name} {part:.0f} ms" for (name, _, _), part in zip(PARTS, parts) if part >= 0.5)
         for workers, (_, parts) in measured.items())
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
@@ -67,7 +67,7 @@ def draw(measured):
                   text(x, bottom + 14, tick, size=13)]
     for row, (workers, (speed, parts)) in enumerate(measured.items()):
         y, x = TOP + row * (BAR + GAP), LEFT
-        lines += [text(LEFT - 12, y + 19, f"{workers} worker{'s' if workers > 1 else ''}", "end", weight="bold"),
+        lines += [text(LEFT - 12, y + 19, lesson.count(workers, "worker"), "end", weight="bold"),
                   text(LEFT - 12, y + 36, f"{speed:.1f} hashes/s", "end", size=13)]
         for (_, colour, on_it), part in zip(PARTS, parts):
             width = part * scale
