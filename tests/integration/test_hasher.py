@@ -570,8 +570,7 @@ def test_sixty_four_together_take_one_delay(kind):
         bodies = [b"%02d" % at * (10000 if kind == "20 KB" else 50) for at in range(64)]
         begun = time.monotonic()
         for connection, body in zip(connections, bodies):
-            connection.sendall(CHUNKED_HEAD + b"64\r\n" + body + b"\r\n0\r\n\r\n" if kind == "chunked"
-                               else post(body))
+            connection.sendall(chunked(body) if kind == "chunked" else post(body))
         results = collect(connections)
         for (data, _), body in zip(results, bodies):
             assert_digest(Answer(data), body)
@@ -627,7 +626,7 @@ def test_who_waits_to_continue_may_stand_in_line_for_longer_than_a_request_may_t
     with Service("hasher", DELAY_MS=5500) as hasher, contextlib.ExitStack() as stack:
         before = [stack.enter_context(open_socket(hasher.port)) for _ in range(128)]
         for connection in before:
-            connection.sendall(CHUNKED_HEAD + b"1\r\nx\r\n0\r\n\r\n")
+            connection.sendall(chunked(b"x"))
         time.sleep(0.3)
         begun = time.monotonic()
         client = stack.enter_context(open_socket(hasher.port, timeout=60))
