@@ -198,9 +198,9 @@ export class Graph {
   /** Shows the selection, which is where the pointer is or what the keyboard has chosen. */
   #select() {
     if (!this.#dygraph) return;
-    let at = null;
-    const time = this.#chosen ?? (this.#pointer === null ? null : this.#dygraph.toDataXCoord(this.#pointer) / 1000);
-    if (time !== null) at = readingAt(this.#rows, time, this.#now - WINDOW);
+    let time = this.#chosen;
+    if (time === null && this.#pointer !== null) time = this.#dygraph.toDataXCoord(this.#pointer) / 1000;
+    const at = time === null ? null : readingAt(this.#rows, time, this.#now - WINDOW);
     // The rows have moved on under the same number.
     this.#dygraph.clearSelection();
     if (at !== null) this.#dygraph.setSelection(at);

@@ -109,7 +109,7 @@ export function axis(max, most = 6) {
   }
 }
 
-/** The place in `rows` (in order of time, not empty) of the one closest to `time`. */
+/** The place in `rows` (in order of time) of the one closest to `time`; 0 when there are none. */
 export function closest(rows, time) {
   let best = 0;
   for (let i = 1; i < rows.length; i += 1) {
