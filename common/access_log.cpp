@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <string_view>
 
 namespace dockercoins {
 namespace {
@@ -39,7 +40,7 @@ std::string_view RawPath(std::string_view request_line) {
 
 }  // namespace
 
-std::string FormatAccessLine(const AccessRecord& record, std::chrono::system_clock::time_point time) {
+std::string FormatAccessLine(const RequestRecord& record, std::chrono::system_clock::time_point time) {
   std::string line(OrDash(record.client));
   line += " - - [" + FormatTime(time) + "] \"";
   for (const char c : OrDash(record.request_line)) {
@@ -53,25 +54,22 @@ std::string FormatAccessLine(const AccessRecord& record, std::chrono::system_clo
   return line;
 }
 
-void AccessLog::Write(const Connection& connection, const Entry& entry) const {
+void AccessLog::Write(const RequestRecord& record) const {
   if (log_ == nullptr) return;
-  const auto now = std::chrono::steady_clock::now();
+  const auto waited = record.begun ? *record.begun - record.queued : RequestRecord::Time::duration();
+  const auto worked = record.begun ? record.ready - *record.begun : RequestRecord::Time::duration();
   if (metrics_ != nullptr) {
-    const std::string_view path = entry.path.empty() ? RawPath(entry.request_line) : entry.path;
+    const std::string_view path = record.path.empty() ? RawPath(record.request_line) : record.path;
     // In this order: whoever sees a request counted finds its times, too.
-    if (entry.begun) {
-      metrics_->ObserveService(path, *entry.begun - connection.queued, now - *entry.begun);
+    if (record.begun) {
+      metrics_->ObserveTimes(path, waited, worked, std::chrono::steady_clock::now() - record.queued);
     }
-    metrics_->Count(entry.request_line.substr(0, entry.request_line.find(' ')), path, entry.status);
+    metrics_->Count(record.request_line.substr(0, record.request_line.find(' ')), path, record.status);
   }
-  log_->Line(FormatAccessLine({.client = connection.client,
-                               .request_line = entry.request_line,
-                               .status = entry.status,
-                               .body_bytes = entry.body_bytes},
-                              std::chrono::system_clock::now()));
-  if (entry.begun && log_->WritesDebug()) {
-    log_->Debug("That request waited " + Milliseconds(*entry.begun - connection.queued) +
-                " in line and was served in " + Milliseconds(now - *entry.begun));
+  log_->Line(FormatAccessLine(record, std::chrono::system_clock::now()));
+  if (record.begun && log_->WritesDebug()) {
+    log_->Debug("That request waited " + Milliseconds(waited) + " in line and was served in " +
+                Milliseconds(worked));
   }
 }
 

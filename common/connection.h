@@ -1,34 +1,88 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "common/http_handler.h"
 #include "common/request_head.h"
 #include "common/unique_fd.h"
 
 namespace dockercoins {
 
+/// What is known of a request and its answer: found once, then handed on to the access log and the metrics.
+struct RequestRecord {
+  using Time = std::chrono::steady_clock::time_point;
+
+  std::string client;         ///< The client's address, IPv4 without `::ffff:`.
+  std::string request_line;   ///< As it came, without its line end; empty while it has not arrived.
+  std::string path;           ///< As HttpRequest has it; empty when the request has not been parsed.
+  Time queued;                ///< When the request was put in the queue.
+  std::optional<Time> begun;  ///< When its turn came, if it did,
+  Time ready;                 ///< and when its answer was ready to be written.
+  std::optional<int> status;
+  std::optional<uint64_t> body_bytes;  ///< Sent, without the head.
+};
+
+/// An answer on its way to the client.
+struct OutgoingAnswer {
+  std::string unsent;         ///< The head, what follows it, and later pieces of the body.
+  size_t unsent_from = 0;     ///< What of `unsent` has been sent.
+  uint64_t head_bytes = 0;    ///< The length of the head.
+  BodySource source;          ///< Gives the rest of the body,
+  uint64_t source_bytes = 0;  ///< of which there are so many
+  uint64_t source_from = 0;   ///< and so many are in `unsent` or have been sent.
+  uint64_t sent = 0;          ///< Bytes of the answer that the system has taken.
+};
+
+/// How the client takes its answer: for the one decision whether it is cut off.
+struct Reading {
+  RequestRecord::Time deadline;  ///< For the whole answer.
+  RequestRecord::Time progress;  ///< When the client last took something.
+  RequestRecord::Time marked;    ///< Once a second: when
+  uint64_t taken = 0;            ///< how many bytes it has taken by now,
+  uint64_t taken_at_mark = 0;    ///< how many it had then,
+  /// and how many it took in the second before. Who has just begun has the benefit of the doubt.
+  uint64_t in_last_second = UINT64_MAX;
+};
+
 /// A client's connection. It belongs to one thread at a time: the one that parks it, then the one that serves
-/// it.
+/// it, then the first again.
 struct Connection {
-  UniqueFd fd;                                     ///< Non-blocking.
-  std::string client;                              ///< The client's address, IPv4 without `::ffff:`.
+  enum class Stage { kArriving, kWriting, kLingering };
+
+  UniqueFd fd;  ///< Non-blocking.
+  Stage stage = Stage::kArriving;
   std::string received;                            ///< What has arrived of the request.
   RequestHead head;                                ///< Of that request, once its head is complete.
   bool complete = false;                           ///< The whole request, body included, is in `received`.
   std::chrono::steady_clock::time_point deadline;  ///< For the request to arrive, or for lingering.
-  std::chrono::steady_clock::time_point queued;    ///< When the request was put in line.
+  RequestRecord record;
+  OutgoingAnswer answer;
+  Reading reading;
   std::list<std::unique_ptr<Connection>>::iterator place;  ///< Where it is parked.
-  bool lingering = false;  ///< Answered: only what the client still sends is dropped.
 };
 
-/// True when the client has closed its side, so that nobody waits for the answer.
+/// True when the client has closed its side, so that it is likely that nobody waits for the answer.
 bool HasLeft(const Connection& connection);
 
 /// Writes `text` without waiting; false when not all of it could be written.
 bool SendNow(const Connection& connection, std::string_view text);
+
+enum class WriteResult { kDone, kMore, kBroken };
+
+/// Writes a piece of the answer without waiting. kDone: nothing is left; the last packet may be held back
+/// until the connection is shut down or closed. kBroken: the client is gone, or the source ended too early.
+WriteResult WritePiece(Connection& connection);
+
+/// How many bytes of its answer the client's side has acknowledged.
+uint64_t AcknowledgedBytes(const Connection& connection);
+
+/// True when bytes have arrived that nobody has read: closing now would reset the connection.
+bool HasUnreadInput(const Connection& connection);
 
 }  // namespace dockercoins

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -24,20 +25,33 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// The contract: an answer of the name server may be used for so long, and an address be tried.
+constexpr auto kAnswerLife = std::chrono::seconds(1);
+constexpr auto kAttempt = std::chrono::seconds(1);
+
 /// A resolved address, ready for connect().
 struct SocketAddress {
   sockaddr_storage storage{};
   socklen_t size = 0;
+
+  bool operator==(const SocketAddress& other) const {
+    return size == other.size && std::memcmp(&storage, &other.storage, size) == 0;
+  }
 };
 
-/// A lookup under way, shared with the thread that does it.
-struct Lookup {
-  std::mutex mutex;
-  std::condition_variable_any finished;
-  bool done = false;
-  int error = 0;
-  std::vector<SocketAddress> addresses;
-};
+void SetOption(int fd, int level, int option, int value) {
+  ::setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+/// Finds a peer that vanished within half a minute, while one that only hangs keeps its connection.
+void KeepAlive(int fd) {
+  constexpr int kSeconds = 25;
+  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
+  // In milliseconds; also for data that nobody acknowledges, while which keep-alive is silent.
+  SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kSeconds * 1000);
+}
 
 std::string LowerCaseFirst(std::string text) {
   if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
@@ -103,51 +117,109 @@ UniqueFd Connect(const SocketAddress& address, Clock::time_point deadline, const
     error = AwaitConnection(fd.get(), deadline);
   }
   if (error != 0) return {};
+  SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  KeepAlive(fd.get());
   const int flags = ::fcntl(fd.get(), F_GETFL);
   ::fcntl(fd.get(), F_SETFL, flags & ~O_NONBLOCK);
   return fd;
 }
 
-/// The addresses of `server`, asked anew each time, in getaddrinfo's order.
-std::vector<SocketAddress> Resolve(const Endpoint& server, Clock::time_point deadline,
-                                   const std::stop_token& stop) {
-  std::vector<SocketAddress> addresses;
-  // An address needs no name server, and no thread.
-  if (LookUp(server, AI_NUMERICHOST, addresses) == 0) return addresses;
-
-  const auto lookup = std::make_shared<Lookup>();
-  std::thread([lookup, server] {
-    std::vector<SocketAddress> found;
-    const int error = LookUp(server, 0, found);
-    const std::lock_guard lock(lookup->mutex);
-    lookup->done = true;
-    lookup->error = error;
-    lookup->addresses = std::move(found);
-    lookup->finished.notify_all();
-  }).detach();
-  std::unique_lock lock(lookup->mutex);
-  lookup->finished.wait_until(lock, stop, deadline, [&] { return lookup->done; });
-  if (stop.stop_requested()) throw UnreachableError(server, "interrupted");
-  if (!lookup->done) throw UnreachableError(server, "name resolution timed out");
-  if (lookup->error != 0) throw UnreachableError(server, LowerCaseFirst(::gai_strerror(lookup->error)));
-  return std::move(lookup->addresses);
-}
-
 }  // namespace
 
-UniqueFd Dial(const Endpoint& server, std::chrono::milliseconds timeout, std::stop_token stop) {
-  const auto deadline = Clock::now() + timeout;
-  std::vector<SocketAddress> addresses = Resolve(server, deadline, stop);
-  std::shuffle(addresses.begin(), addresses.end(), std::minstd_rand(std::random_device()()));
-  int error = EADDRNOTAVAIL;
-  for (size_t i = 0; i < addresses.size() && !stop.stop_requested(); ++i) {
-    // One dead replica must not use up the time of the others.
-    const auto now = Clock::now();
-    const auto share = (deadline - now) / static_cast<int>(addresses.size() - i);
-    UniqueFd fd = Connect(addresses[i], now + share, stop, error);
-    if (fd) return fd;
+/// The lookups of one name, one at a time: shared with the thread that does them, which may outlive its
+/// Dialer.
+struct Dialer::Lookups {
+  /// The addresses in getaddrinfo's order; throws UnreachableError.
+  static std::vector<SocketAddress> Find(const std::shared_ptr<Lookups>& lookups, const Endpoint& server,
+                                         Clock::time_point deadline, const std::stop_token& stop);
+
+  void Run(const Endpoint& server);
+
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  bool has_thread = false;
+  bool wanted = false;  ///< A lookup is under way, or about to be.
+  bool ended = false;   ///< There will be no further one.
+  int error = 0;
+  std::vector<SocketAddress> addresses;
+  Clock::time_point answered;
+};
+
+void Dialer::Lookups::Run(const Endpoint& server) {
+  std::unique_lock lock(mutex);
+  for (;;) {
+    changed.wait(lock, [this] { return wanted || ended; });
+    if (ended) return;
+    lock.unlock();
+    std::vector<SocketAddress> found;
+    const int result = LookUp(server, 0, found);
+    lock.lock();
+    error = result;
+    addresses = std::move(found);
+    answered = Clock::now();
+    wanted = false;
+    changed.notify_all();
   }
-  throw UnreachableError(server, stop.stop_requested() ? "interrupted" : ErrorText(error));
+}
+
+std::vector<SocketAddress> Dialer::Lookups::Find(const std::shared_ptr<Lookups>& lookups,
+                                                 const Endpoint& server, Clock::time_point deadline,
+                                                 const std::stop_token& stop) {
+  std::vector<SocketAddress> numeric;
+  // An address needs no name server, and no thread.
+  if (LookUp(server, AI_NUMERICHOST, numeric) == 0) return numeric;
+
+  std::unique_lock lock(lookups->mutex);
+  const bool fresh = !lookups->addresses.empty() && Clock::now() - lookups->answered <= kAnswerLife;
+  if (fresh) return lookups->addresses;
+  if (!lookups->has_thread) {
+    std::thread([lookups, server] { lookups->Run(server); }).detach();
+    lookups->has_thread = true;
+  }
+  lookups->wanted = true;
+  lookups->changed.notify_all();
+  lookups->changed.wait_until(lock, stop, deadline, [&] { return !lookups->wanted; });
+  if (stop.stop_requested()) throw UnreachableError(server, "interrupted");
+  if (lookups->wanted) throw UnreachableError(server, "name resolution timed out");
+  if (lookups->error != 0) throw UnreachableError(server, LowerCaseFirst(::gai_strerror(lookups->error)));
+  return lookups->addresses;
+}
+
+Dialer::Dialer(Endpoint server) : server_(std::move(server)), lookups_(std::make_shared<Lookups>()) {}
+
+Dialer::~Dialer() {
+  const std::lock_guard lock(lookups_->mutex);
+  lookups_->ended = true;
+  lookups_->changed.notify_all();
+}
+
+UniqueFd Dialer::Dial(std::chrono::milliseconds timeout, const std::stop_token& stop) {
+  const auto deadline = Clock::now() + timeout;
+  std::vector<SocketAddress> tried;
+  bool silence = false;
+  int error = EADDRNOTAVAIL;
+  for (;;) {
+    std::vector<SocketAddress> addresses = Lookups::Find(lookups_, server_, deadline, stop);
+    std::erase_if(addresses,
+                  [&](const SocketAddress& address) { return std::ranges::count(tried, address) > 0; });
+    if (addresses.empty()) {
+      if (!silence) throw UnreachableError(server_, ErrorText(error));
+      tried.clear();
+      silence = false;
+      continue;
+    }
+    const auto now = Clock::now();
+    // One dead replica must not use up the time of the others.
+    const auto share =
+        std::min<Clock::duration>(kAttempt, (deadline - now) / static_cast<int>(addresses.size()));
+    const SocketAddress& address = addresses[random_() % addresses.size()];
+    UniqueFd fd = Connect(address, now + share, stop, error);
+    if (stop.stop_requested()) throw UnreachableError(server_, "interrupted");
+    if (fd) return fd;
+    if (error == ETIMEDOUT) silence = true;
+    tried.push_back(address);
+    if (Clock::now() >= deadline) throw UnreachableError(server_, ErrorText(error));
+  }
 }
 
 std::string ErrorText(int error) { return LowerCaseFirst(std::strerror(error)); }

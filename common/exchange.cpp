@@ -1,7 +1,5 @@
 #include "common/exchange.h"
 
-#include <sys/socket.h>
-
 #include <chrono>
 #include <exception>
 #include <optional>
@@ -51,19 +49,16 @@ void Amend(httplib::Request& request) {
   }
 }
 
-/// Gives our answer to httplib.
+/// Gives our answer to httplib: the head of one that has a source, which is written piece by piece.
 void Convert(HttpResponse from, httplib::Response& to) {
   to.status = from.status;
   for (const auto& [name, value] : from.headers) to.set_header(name, value);
-  if (from.stream_bytes == 0) {
+  if (from.source_bytes == 0) {
     to.set_content(std::move(from.body), from.content_type);
-    return;
+  } else {
+    to.set_header("Content-Type", from.content_type);
+    to.set_header("Content-Length", std::to_string(from.source_bytes));
   }
-  to.set_content_provider(
-      from.stream_bytes, from.content_type,
-      [stream = std::move(from.stream)](size_t offset, size_t size, httplib::DataSink& sink) {
-        return stream(offset, size, sink.write);
-      });
 }
 
 }  // namespace
@@ -73,10 +68,6 @@ class Exchange::Server final : public httplib::Server {
  public:
   Server(HttpHandler& handler, Log& log, std::stop_token cut)
       : handler_(handler), log_(log), cut_(std::move(cut)) {
-    // httplib takes a server without a socket for one that is being stopped, and cuts streamed answers off.
-    // This one never listens, accepts or closes: any other value will do.
-    svr_sock_ = 0;
-
     set_expect_100_continue_handler([this](const httplib::Request& request, httplib::Response& response) {
       const int refused = Refuse(request, response);
       return refused != 0 ? refused : kContinue;
@@ -98,19 +89,21 @@ class Exchange::Server final : public httplib::Server {
       if (response.body.empty()) SetError(response, response.status, "the request could not be understood");
       return HandlerResponse::Handled;
     });
-    set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
+    set_post_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
       // httplib gives it to HEAD alone, and there are no ranges.
       response.headers.erase("Accept-Ranges");
+      connection_->record.status = response.status;
+      body_bytes_ = request.method == "HEAD" ? 0 : response.body.size();
     });
   }
 
-  /// Answers what `stream` reads. Returns the request's path, which is empty when it could not be parsed.
-  std::string Serve(ConnectionStream& stream, const std::string& client) {
-    path_.clear();
+  void Serve(Connection& connection) {
+    connection_ = &connection;
+    body_bytes_ = 0;
+    ConnectionStream stream(connection);
     bool closed = false;
-    process_request(stream, client, 0, "", 0, /*close_connection=*/true, closed, Amend);
-    stream.Flush();
-    return std::move(path_);
+    process_request(stream, connection.record.client, 0, "", 0, /*close_connection=*/true, closed, Amend);
+    connection.answer.head_bytes = connection.answer.unsent.size() - body_bytes_;
   }
 
  private:
@@ -123,7 +116,7 @@ class Exchange::Server final : public httplib::Server {
   /// Sets the refusal of a request that the handler need not see, and returns its status; 0 when there is
   /// none.
   int Refuse(const httplib::Request& request, httplib::Response& response) {
-    path_ = request.path;
+    connection_->record.path = request.path;
     const std::string_view allowed = handler_.AllowedMethods(request.path);
     if (allowed.empty()) {
       SetError(response, kNotFound, "there is no such path");
@@ -143,11 +136,16 @@ class Exchange::Server final : public httplib::Server {
   void Answer(const httplib::Request& request, httplib::Response& response, const BodyReader& body) {
     HttpResponse answer;
     try {
-      handler_.Serve({.method = request.method, .path = request.path}, answer, body, cut_);
+      handler_.Serve({.method = request.method, .path = request.path, .arrived = connection_->record.queued},
+                     answer, body, cut_);
     } catch (const std::exception& error) {
       log_.Error(std::string("In an answer: ") + error.what());
       answer = {};
       answer.SetError(kInternalServerError, "the answer failed");
+    }
+    if (request.method != "HEAD") {
+      connection_->answer.source = std::move(answer.source);
+      connection_->answer.source_bytes = answer.source_bytes;
     }
     Convert(std::move(answer), response);
   }
@@ -155,29 +153,20 @@ class Exchange::Server final : public httplib::Server {
   HttpHandler& handler_;
   Log& log_;
   const std::stop_token cut_;
-  std::string path_;  ///< Of the request at hand.
+  Connection* connection_ = nullptr;  ///< The one at hand.
+  size_t body_bytes_ = 0;             ///< How much of its answer is body, besides what a source gives.
 };
 
-Exchange::Exchange(HttpHandler& handler, Log& log, const AccessLog& access_log, std::stop_token cut)
-    : server_(std::make_unique<Server>(handler, log, std::move(cut))), access_log_(access_log) {}
+Exchange::Exchange(HttpHandler& handler, Log& log, std::stop_token cut)
+    : server_(std::make_unique<Server>(handler, log, std::move(cut))) {}
 
 Exchange::~Exchange() = default;
 
 void Exchange::Serve(Connection& connection) {
-  const auto begun = std::chrono::steady_clock::now();
-  // Kept for the access line; reading the body reuses the buffer.
-  const std::string request_line(RequestLine(connection.received));
   // httplib would answer 206, or refuse a range that it cannot read; a server may ignore it (RFC 9110,
   // section 14.2).
   RemoveHeader(connection.received, "range");
-
-  ConnectionStream stream(connection);
-  const std::string path = server_->Serve(stream, connection.client);
-  ::shutdown(connection.fd.get(), SHUT_WR);
-  AccessLog::Entry entry{
-      .request_line = request_line, .path = path, .status = stream.status(), .begun = begun};
-  if (entry.status) entry.body_bytes = stream.body_bytes();
-  access_log_.Write(connection, entry);
+  server_->Serve(connection);
 }
 
 }  // namespace dockercoins

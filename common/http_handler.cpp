@@ -36,9 +36,9 @@ void HttpResponse::SetContent(std::string content, std::string_view type) {
   content_type = type;
 }
 
-void HttpResponse::SetStream(uint64_t bytes, std::string_view type, Stream write_body) {
-  stream_bytes = bytes;
-  stream = std::move(write_body);
+void HttpResponse::SetSource(uint64_t bytes, std::string_view type, BodySource body_source) {
+  source_bytes = bytes;
+  source = std::move(body_source);
   content_type = type;
 }
 

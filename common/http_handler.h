@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,13 +15,17 @@ namespace dockercoins {
 /// A request, as far as a service needs to know it.
 struct HttpRequest {
   std::string method;
-  std::string path;  ///< Decoded, without the query.
+  std::string path;                               ///< Decoded, without the query.
+  std::chrono::steady_clock::time_point arrived;  ///< When it was put in the queue.
 };
 
 /// Takes a piece of a body; false ends it.
 using TakeBytes = std::function<bool(const char* data, size_t size)>;
 /// Hands a request's body to `take`, as it came, piece by piece; false when it did not arrive whole.
 using BodyReader = std::function<bool(const TakeBytes& take)>;
+/// Puts up to `size` bytes of an answer's body, from `offset` on, into `data`, without waiting for anybody.
+/// Returns how many; 0 when it cannot, which cuts the connection. Called by one thread at a time.
+using BodySource = std::function<size_t(uint64_t offset, char* data, size_t size)>;
 
 /// What a service answers. The library adds the length and the end of the connection.
 struct HttpResponse {
@@ -29,16 +34,14 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;  ///< Further ones.
   std::string body;
 
-  /// Instead of `body`, for large ones: writes `size` of the `stream_bytes` bytes, from `offset` on; false
-  /// when it cannot, which cuts the connection.
-  using Stream = std::function<bool(size_t offset, size_t size, const TakeBytes& write)>;
-  uint64_t stream_bytes = 0;
-  Stream stream;
+  /// Instead of `body`, for large ones, which are never in memory as a whole: `source_bytes` bytes.
+  BodySource source;
+  uint64_t source_bytes = 0;
 
   /// Sets the body and its media type.
   void SetContent(std::string content, std::string_view type);
-  /// Sets a body of `bytes` bytes that is written by `write_body`.
-  void SetStream(uint64_t bytes, std::string_view type, Stream write_body);
+  /// Sets a body of `bytes` bytes that `body_source` gives.
+  void SetSource(uint64_t bytes, std::string_view type, BodySource body_source);
   /// Sets `status` and a line of plain text that begins with it.
   void SetError(int error_status, const std::string& reason);
   /// Sets the refusal of a request that a stop has cut off.

@@ -39,9 +39,9 @@ HttpMetrics::HttpMetrics(Metrics& metrics, const HttpHandler& handler)
              "http_request_duration_seconds",
              "Time that requests took from the end of the line to the end of their answer.",
              {{"route", name}}),
-         .service = metrics.AddHistogram("http_request_service_seconds",
-                                         "Time that requests took to be answered once it was their turn.",
-                                         {{"route", name}})});
+         .service = metrics.AddHistogram(
+             "http_request_service_seconds",
+             "Time from a request's turn until its answer was ready to be written.", {{"route", name}})});
   }
 }
 
@@ -49,12 +49,12 @@ void HttpMetrics::Count(std::string_view method, std::string_view path, std::opt
   requests_.Increment({handler_.Route(path), method, status ? std::to_string(*status) : kNoStatus});
 }
 
-void HttpMetrics::ObserveService(std::string_view path, std::chrono::nanoseconds waited,
-                                 std::chrono::nanoseconds served) const {
+void HttpMetrics::ObserveTimes(std::string_view path, std::chrono::nanoseconds waited,
+                               std::chrono::nanoseconds served, std::chrono::nanoseconds total) const {
   queue_.Observe(waited);
   const auto known = std::ranges::find(routes_, handler_.Route(path), &Route::name);
   const Route& route = known == routes_.end() ? routes_.back() : *known;
-  route.duration.Observe(waited + served);
+  route.duration.Observe(total);
   route.service.Observe(served);
 }
 

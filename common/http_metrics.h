@@ -21,9 +21,10 @@ class HttpMetrics {
   /// A request is over. `path`: decoded, without the query; no `status`: it got no answer.
   void Count(std::string_view method, std::string_view path, std::optional<int> status) const;
 
-  /// A request has waited in line and then been served, which took so long.
-  void ObserveService(std::string_view path, std::chrono::nanoseconds waited,
-                      std::chrono::nanoseconds served) const;
+  /// A request has waited in line and then been served, until its answer was ready to be written; all in all,
+  /// from the end of the line to the end of the answer, it took `total`.
+  void ObserveTimes(std::string_view path, std::chrono::nanoseconds waited, std::chrono::nanoseconds served,
+                    std::chrono::nanoseconds total) const;
 
   /// How many requests wait in line.
   [[nodiscard]] Gauge Waiting() const { return waiting_; }

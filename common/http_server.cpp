@@ -28,12 +28,22 @@ constexpr auto kLingerTime = std::chrono::seconds(1);
 constexpr auto kGrace = std::chrono::milliseconds(500);
 /// What a stop interrupts has this long to tell its client, before the connection is cut.
 constexpr auto kTimeToRefuse = std::chrono::milliseconds(100);
+/// The contract: a client that takes nothing of its answer for a second is cut off, and it has so long in
+/// all.
+constexpr auto kReadingPause = std::chrono::seconds(1);
+constexpr auto kAnswerTime = std::chrono::minutes(5);
+/// A slow client frees less than what makes its socket writable again, so how much it took is looked up.
+constexpr auto kLookAtReaders = std::chrono::milliseconds(100);
 /// After the process ran out of descriptors or memory for connections.
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 /// Room for a thousand workers in line, and as many browsers; beyond it the oldest that is not complete must
 /// go.
 constexpr size_t kMaxParked = 2048;
+/// So many clients may be slow to take their answers; beyond it the slowest must go.
+constexpr size_t kMaxWriting = 512;
+/// For a slow reader the system keeps no more than this; it is memory of this process' container.
+constexpr int kSendBufferBytes = 16 * 1024;
 constexpr size_t kMaxParkedBytes = size_t{2} * 1024 * 1024;
 /// A request up to this size, body included, is complete before it is served; a larger one is read by a
 /// server's thread.
@@ -64,12 +74,16 @@ std::string AddressText(const sockaddr_storage& address) {
   return text.data();
 }
 
-void Watch(int epoll, int fd, void* whose) {
+/// Asks for `events` of `fd`: of a connection once (EPOLLONESHOT), until it is asked for again.
+void Watch(int epoll, int operation, int fd, uint32_t events, void* whose) {
   epoll_event event{};
-  event.events = EPOLLIN;
+  event.events = events;
   event.data.ptr = whose;
-  ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+  ::epoll_ctl(epoll, operation, fd, &event);
 }
+
+/// The client's whole request has been read, and nothing after it: a close resets nothing.
+bool MayClose(const Connection& connection) { return connection.complete && !HasUnreadInput(connection); }
 
 }  // namespace
 
@@ -82,13 +96,13 @@ HttpServer::HttpServer(ListenSocket socket, const Options& options, HttpHandler&
       queue_(
           options.threads,
           [this, &handler, &log] {
-            return [this, exchange = std::make_shared<Exchange>(handler, log, access_log_, cut_.get_token())](
+            return [this, exchange = std::make_shared<Exchange>(handler, log, cut_.get_token())](
                        Connection& connection) { Serve(*exchange, connection); };
           },
-          [this](std::unique_ptr<Connection> connection) { GiveBack(std::move(connection)); },
+          [this](std::unique_ptr<Connection> connection) { BeginAnswer(std::move(connection)); },
           options.metrics == nullptr ? Gauge() : options.metrics->Waiting()) {
-  Watch(epoll_.get(), socket_.fd.get(), &socket_);
-  Watch(epoll_.get(), wake_.get(), &wake_);
+  Watch(epoll_.get(), EPOLL_CTL_ADD, socket_.fd.get(), EPOLLIN, &socket_);
+  Watch(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), EPOLLIN, &wake_);
 }
 
 HttpServer::~HttpServer() {
@@ -101,16 +115,19 @@ void HttpServer::Start() {
 
 void HttpServer::Stop() {
   const auto deadline = Clock::now() + kGrace;
+  stopping_ = true;
+  ::eventfd_write(wake_.get(), 1);
+  for (auto& connection : queue_.Stop()) {
+    Answer(*connection, kServiceUnavailable, "the service is stopping");
+    Forget();
+  }
+  if (!AwaitAnswers(deadline)) {
+    cut_.request_stop();
+    if (!AwaitAnswers(Clock::now() + kTimeToRefuse)) queue_.CutOff();
+  }
   thread_.request_stop();
   ::eventfd_write(wake_.get(), 1);
   thread_.join();
-  for (const auto& connection : queue_.Stop()) {
-    Answer(*connection, kServiceUnavailable, "the service is stopping");
-  }
-  if (!queue_.AwaitIdle(deadline)) {
-    cut_.request_stop();
-    if (!queue_.AwaitIdle(Clock::now() + kTimeToRefuse)) queue_.CutOff();
-  }
 }
 
 void HttpServer::Run(const std::stop_token& stop) {
@@ -126,28 +143,39 @@ void HttpServer::Run(const std::stop_token& stop) {
         TakeBackServed();
       } else if (auto& connection = *static_cast<Connection*>(whose); !connection.fd) {
         continue;  // Closed by an event before this one.
-      } else if (connection.lingering) {
+      } else if (connection.stage == Connection::Stage::kLingering) {
         DropInput(connection);
+      } else if (connection.stage == Connection::Stage::kWriting) {
+        WriteOn(connection);
       } else {
         ReadRequest(connection);
       }
     }
+    if (stopping_) StopReading();
     MakeRoom();
     CloseExpired();
+    CutSlowReaders();
     closed_.clear();
   }
-  socket_.fd.Reset();
-  parked_.clear();
-  lingering_.clear();
+  while (!writing_.empty()) Finish(*writing_.front());
   const std::lock_guard lock(served_mutex_);
   stopped_ = true;
   served_.clear();
+}
+
+void HttpServer::StopReading() {
+  socket_.fd.Reset();
+  accepting_ = true;  // There is nothing to be resumed.
+  parked_.clear();
+  lingering_.clear();
+  parked_bytes_ = 0;
 }
 
 int HttpServer::NextTimeoutMs() const {
   auto next = Clock::time_point::max();
   if (!parked_.empty()) next = std::min(next, parked_.front()->deadline);
   if (!lingering_.empty()) next = std::min(next, lingering_.front()->deadline);
+  if (!writing_.empty()) next = std::min(next, look_at_readers_);
   if (!accepting_) next = std::min(next, resume_accepting_);
   if (next == Clock::time_point::max()) return -1;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
@@ -171,18 +199,14 @@ void HttpServer::Accept() {
     }
     auto connection = std::make_unique<Connection>();
     connection->fd = std::move(fd);
-    connection->client = AddressText(address);
+    connection->record.client = AddressText(address);
     // Its bytes are not read here, though they may have come: epoll knows which connection's came first.
-    Park(std::move(connection), parked_, kArrivalTime);
+    Park(std::move(connection), Connection::Stage::kArriving);
   }
 }
 
 void HttpServer::PauseAccepting() {
-  if (!lingering_.empty()) {
-    Close(*lingering_.front());
-  } else if (!parked_.empty()) {
-    Close(*parked_.front());
-  }
+  CloseOne();
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket_.fd.get(), nullptr);
   accepting_ = false;
   resume_accepting_ = Clock::now() + kAcceptPause;
@@ -190,19 +214,33 @@ void HttpServer::PauseAccepting() {
 
 void HttpServer::ResumeAccepting() {
   accepting_ = true;
-  Watch(epoll_.get(), socket_.fd.get(), &socket_);
+  Watch(epoll_.get(), EPOLL_CTL_ADD, socket_.fd.get(), EPOLLIN, &socket_);
+}
+
+void HttpServer::CloseOne() {
+  if (!lingering_.empty()) {
+    Close(*lingering_.front());
+  } else if (!parked_.empty()) {
+    Close(*parked_.front());
+  } else if (!writing_.empty()) {
+    CutSlowestReader();
+  }
 }
 
 void HttpServer::MakeRoom() {
   while (lingering_.size() >= kMaxParked) Close(*lingering_.front());
   while (parked_.size() >= kMaxParked || (parked_bytes_ > kMaxParkedBytes && !parked_.empty()))
     Close(*parked_.front());
+  while (writing_.size() > kMaxWriting) CutSlowestReader();
 }
 
 void HttpServer::ReadRequest(Connection& connection) {
   std::array<char, kMaxBufferedRequest> buffer;  // NOLINT: 16 KiB need no zeroes
   const ssize_t count = ::recv(connection.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+  if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
+    AwaitInput(connection);
+    return;
+  }
   if (count <= 0) {
     Close(connection);
     return;
@@ -216,19 +254,37 @@ void HttpServer::ReadRequest(Connection& connection) {
       Refuse(Unpark(connection), progress.refusal->status, progress.refusal->reason);
       return;
     }
-    if (!progress.head) return;
+    if (!progress.head) {
+      AwaitInput(connection);
+      return;
+    }
     connection.head = *progress.head;
+    connection.record.request_line = RequestLine(connection.received);
   }
   const RequestHead& head = connection.head;
   const uint64_t whole = head.bytes + std::min<uint64_t>(head.content_length, UINT64_MAX - head.bytes);
   connection.complete = !head.chunked && connection.received.size() >= whole;
   const bool for_a_server = head.chunked || whole > kMaxBufferedRequest || head.expects_continue;
-  if (connection.complete || for_a_server) Enqueue(Unpark(connection));
+  if (connection.complete || for_a_server) {
+    Enqueue(Unpark(connection));
+  } else {
+    AwaitInput(connection);
+  }
+}
+
+void HttpServer::AwaitInput(Connection& connection) {
+  // Once: when it is complete, it goes to another thread, which may close it.
+  Watch(epoll_.get(), EPOLL_CTL_MOD, connection.fd.get(), EPOLLIN | EPOLLONESHOT, &connection);
 }
 
 void HttpServer::Enqueue(std::unique_ptr<Connection> connection) {
-  if (!queue_.Submit(connection))
-    Refuse(std::move(connection), kServiceUnavailable, "too many requests wait");
+  {
+    const std::lock_guard lock(served_mutex_);
+    ++unfinished_;
+  }
+  if (queue_.Submit(connection)) return;
+  Forget();
+  Refuse(std::move(connection), kServiceUnavailable, "too many requests wait");
 }
 
 void HttpServer::DropInput(Connection& connection) {
@@ -261,24 +317,89 @@ void HttpServer::TakeBackServed() {
     served.swap(served_);
   }
   for (auto& connection : served) {
-    connection->lingering = true;
-    Park(std::move(connection), lingering_, kLingerTime);
+    const Connection::Stage stage = connection->stage;
+    Park(std::move(connection), stage);
   }
 }
 
-void HttpServer::Park(std::unique_ptr<Connection> connection, Connections& where, Clock::duration time) {
-  connection->deadline = Clock::now() + time;
+void HttpServer::WriteOn(Connection& connection) {
+  const WriteResult result = WritePiece(connection);
+  if (result == WriteResult::kMore) return;
+  Finish(connection);
+  if (result == WriteResult::kBroken || MayClose(connection)) {
+    Close(connection);
+  } else {
+    ::shutdown(connection.fd.get(), SHUT_WR);
+    Park(Unpark(connection), Connection::Stage::kLingering);
+  }
+}
+
+void HttpServer::CutSlowReaders() {
+  const auto now = Clock::now();
+  if (writing_.empty() || now < look_at_readers_) return;
+  look_at_readers_ = now + kLookAtReaders;
+  for (auto next = writing_.begin(); next != writing_.end();) {
+    Connection& connection = **next++;
+    Reading& reading = connection.reading;
+    const uint64_t taken = AcknowledgedBytes(connection);
+    if (taken > reading.taken) reading.progress = now;
+    reading.taken = taken;
+    if (now - reading.marked >= std::chrono::seconds(1)) {
+      reading.in_last_second = taken - reading.taken_at_mark;
+      reading.taken_at_mark = taken;
+      reading.marked = now;
+    }
+    if (now - reading.progress >= kReadingPause || now >= reading.deadline) CutOff(connection);
+  }
+}
+
+void HttpServer::CutSlowestReader() {
+  CutOff(**std::ranges::min_element(
+      writing_, {}, [](const auto& connection) { return connection->reading.in_last_second; }));
+}
+
+void HttpServer::CutOff(Connection& connection) {
+  Finish(connection);
+  // With a reset: what the client has not taken would else be kept for minutes.
+  const linger reset{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(connection.fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+  Close(connection);
+}
+
+void HttpServer::Park(std::unique_ptr<Connection> connection, Connection::Stage stage) {
+  const auto now = Clock::now();
   Connection& parked = *connection;
-  where.push_back(std::move(connection));
-  parked.place = std::prev(where.end());
-  Watch(epoll_.get(), parked.fd.get(), &parked);
+  parked.stage = stage;
+  Connections& list = ListOf(stage);
+  list.push_back(std::move(connection));
+  parked.place = std::prev(list.end());
+  switch (stage) {
+    case Connection::Stage::kArriving:
+      parked.deadline = now + kArrivalTime;
+      Watch(epoll_.get(), EPOLL_CTL_ADD, parked.fd.get(), EPOLLIN | EPOLLONESHOT, &parked);
+      break;
+    case Connection::Stage::kWriting:
+      if (writing_.size() == 1) look_at_readers_ = now + kLookAtReaders;
+      parked.reading = {.deadline = now + kAnswerTime, .progress = now, .marked = now};
+      ::setsockopt(parked.fd.get(), SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof(kSendBufferBytes));
+      Watch(epoll_.get(), EPOLL_CTL_MOD, parked.fd.get(), EPOLLOUT, &parked);
+      break;
+    case Connection::Stage::kLingering:
+      parked.deadline = now + kLingerTime;
+      Watch(epoll_.get(), EPOLL_CTL_MOD, parked.fd.get(), EPOLLIN, &parked);
+      break;
+  }
+}
+
+HttpServer::Connections& HttpServer::ListOf(Connection::Stage stage) {
+  if (stage == Connection::Stage::kArriving) return parked_;
+  return stage == Connection::Stage::kWriting ? writing_ : lingering_;
 }
 
 std::unique_ptr<Connection> HttpServer::Unpark(Connection& connection) {
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr);
   auto unparked = std::move(*connection.place);
-  (unparked->lingering ? lingering_ : parked_).erase(unparked->place);
-  if (!unparked->lingering) parked_bytes_ -= unparked->received.size();
+  ListOf(unparked->stage).erase(unparked->place);
+  if (unparked->stage == Connection::Stage::kArriving) parked_bytes_ -= unparked->received.size();
   return unparked;
 }
 
@@ -291,13 +412,14 @@ void HttpServer::Close(Connection& connection) {
 void HttpServer::Refuse(std::unique_ptr<Connection> connection, int status, const std::string& reason) {
   Answer(*connection, status, reason);
   // The client may still be sending, and would lose the answer to a reset.
-  connection->lingering = true;
   connection->received = {};
-  Park(std::move(connection), lingering_, kLingerTime);
+  Park(std::move(connection), Connection::Stage::kLingering);
 }
 
-void HttpServer::Answer(const Connection& connection, int status, const std::string& reason) {
-  const bool without_body = RequestLine(connection.received).starts_with("HEAD ");
+void HttpServer::Answer(Connection& connection, int status, const std::string& reason) {
+  RequestRecord& record = connection.record;
+  record.request_line = RequestLine(connection.received);
+  const bool without_body = record.request_line.starts_with("HEAD ");
   const std::string text = RefusalText(status, reason);
   const bool sent =
       SendNow(connection, "HTTP/1.1 " + std::to_string(status) + " " + StatusText(status) +
@@ -305,22 +427,34 @@ void HttpServer::Answer(const Connection& connection, int status, const std::str
                               "\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" +
                               (without_body ? "" : text));
   ::shutdown(connection.fd.get(), SHUT_WR);
-  AccessLog::Entry entry{.request_line = RequestLine(connection.received)};
   if (sent) {
-    entry.status = status;
-    entry.body_bytes = without_body ? 0 : text.size();
+    record.status = status;
+    record.body_bytes = without_body ? 0 : text.size();
   }
-  access_log_.Write(connection, entry);
+  access_log_.Write(record);
 }
 
 void HttpServer::Serve(Exchange& exchange, Connection& connection) {
-  if (options_.skip_clients_that_left && HasLeft(connection)) {
-    access_log_.Write(connection, {.request_line = RequestLine(connection.received)});
-    return;
-  }
-  connection.deadline = std::max(connection.deadline, Clock::now() + kTimeToGoOn);
+  if (options_.skip_clients_that_left && queue_.SomebodyWaits() && HasLeft(connection)) return;
+  const auto now = Clock::now();
+  connection.record.begun = now;
+  connection.deadline = std::max(connection.deadline, now + kTimeToGoOn);
   exchange.Serve(connection);
-  connection.received = {};
+  connection.record.ready = Clock::now();
+}
+
+void HttpServer::BeginAnswer(std::unique_ptr<Connection> connection) {
+  connection->received = {};
+  const WriteResult result = connection->record.status ? WritePiece(*connection) : WriteResult::kBroken;
+  if (result == WriteResult::kMore) {
+    connection->stage = Connection::Stage::kWriting;
+  } else {
+    Finish(*connection);
+    if (result == WriteResult::kBroken || MayClose(*connection)) return;
+    ::shutdown(connection->fd.get(), SHUT_WR);
+    connection->stage = Connection::Stage::kLingering;
+  }
+  GiveBack(std::move(connection));
 }
 
 void HttpServer::GiveBack(std::unique_ptr<Connection> connection) {
@@ -328,6 +462,24 @@ void HttpServer::GiveBack(std::unique_ptr<Connection> connection) {
   if (stopped_) return;
   served_.push_back(std::move(connection));
   ::eventfd_write(wake_.get(), 1);
+}
+
+void HttpServer::Finish(Connection& connection) {
+  RequestRecord& record = connection.record;
+  const OutgoingAnswer& answer = connection.answer;
+  if (record.status) record.body_bytes = answer.sent - std::min(answer.sent, answer.head_bytes);
+  access_log_.Write(record);
+  Forget();
+}
+
+void HttpServer::Forget() {
+  const std::lock_guard lock(served_mutex_);
+  if (--unfinished_ == 0) finished_.notify_all();
+}
+
+bool HttpServer::AwaitAnswers(Clock::time_point deadline) {
+  std::unique_lock lock(served_mutex_);
+  return finished_.wait_until(lock, deadline, [this] { return unfinished_ == 0; });
 }
 
 }  // namespace dockercoins

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -25,16 +26,18 @@ class Exchange;
 
 /// An HTTP server that keeps slow clients away from the threads that serve.
 ///
-/// One thread parks every connection until its request is complete, and puts it in a RequestQueue. So idle,
-/// half-sent and dripping connections cost the others nothing, and requests are served in the order in which
-/// they became complete. Every answer closes its connection.
+/// One thread parks every connection until its request is complete, puts it in a RequestQueue, and writes
+/// what a client does not take at once. So idle, half-sent and dripping connections and slow readers cost the
+/// others nothing, and requests are served in the order in which they became complete. Every answer closes
+/// its connection.
 ///
 /// The constructor, Start and Stop are for one thread.
 class HttpServer {
  public:
   struct Options {
-    size_t threads = 1;                   ///< How many requests are served at a time.
-    bool skip_clients_that_left = false;  ///< A client that closed its side before its turn is passed over.
+    size_t threads = 1;  ///< How many requests are served at a time.
+    /// A client that closed its side before its turn is passed over when others wait.
+    bool skip_clients_that_left = false;
     bool log_access = true;
     const HttpMetrics* metrics = nullptr;  ///< Counts what goes into the access log, if it is there.
   };
@@ -65,19 +68,31 @@ class HttpServer {
   void Accept();
   void PauseAccepting();
   void ResumeAccepting();
+  void CloseOne();
   void MakeRoom();
   void ReadRequest(Connection& connection);
+  void AwaitInput(Connection& connection);
   void Enqueue(std::unique_ptr<Connection> connection);
   void DropInput(Connection& connection);
   void CloseExpired();
   void TakeBackServed();
-  void Park(std::unique_ptr<Connection> connection, Connections& where, Clock::duration time);
+  void StopReading();
+  void WriteOn(Connection& connection);
+  void CutSlowReaders();
+  void CutSlowestReader();
+  void CutOff(Connection& connection);
+  void Park(std::unique_ptr<Connection> connection, Connection::Stage stage);
+  Connections& ListOf(Connection::Stage stage);
   std::unique_ptr<Connection> Unpark(Connection& connection);
   void Close(Connection& connection);
   void Refuse(std::unique_ptr<Connection> connection, int status, const std::string& reason);
-  void Answer(const Connection& connection, int status, const std::string& reason);
+  void Answer(Connection& connection, int status, const std::string& reason);
   void Serve(Exchange& exchange, Connection& connection);
+  void BeginAnswer(std::unique_ptr<Connection> connection);
+  void Finish(Connection& connection);
+  void Forget();
   void GiveBack(std::unique_ptr<Connection> connection);
+  bool AwaitAnswers(Clock::time_point deadline);
 
   const Options options_;
   ListenSocket socket_;
@@ -85,17 +100,22 @@ class HttpServer {
   UniqueFd epoll_;
   UniqueFd wake_;  ///< An eventfd: served connections or a stop.
 
-  // Of the parking thread. Each list is in the order of its deadlines.
+  // Of the parking thread. The first two lists are in the order of their deadlines.
   Connections parked_;
   Connections lingering_;
+  Connections writing_;
   Connections closed_;  ///< Kept until the events at hand have been dealt with.
   size_t parked_bytes_ = 0;
   bool accepting_ = true;
   Clock::time_point resume_accepting_;
+  Clock::time_point look_at_readers_;
 
+  std::atomic<bool> stopping_ = false;
   std::mutex served_mutex_;
-  std::vector<std::unique_ptr<Connection>> served_;
-  bool stopped_ = false;  ///< Under served_mutex_.
+  std::condition_variable finished_;
+  std::vector<std::unique_ptr<Connection>> served_;  ///< Whose turn is over, and who is not done with.
+  size_t unfinished_ = 0;  ///< Under served_mutex_: in the queue, being served, or being written to.
+  bool stopped_ = false;   ///< Under served_mutex_.
 
   std::stop_source cut_;
   RequestQueue queue_;

@@ -3,10 +3,13 @@
 #include <malloc.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "common/admin_client.h"
 #include "common/log.h"
@@ -35,18 +38,38 @@ void RaiseFileLimit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/// Whether all that was printed could be written.
+int Printed() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw StartError(std::string("cannot write to stdout: ") + std::strerror(errno));
+  }
+  return EXIT_SUCCESS;
+}
+
+/// glibc starts threads with clone3, and helps itself where it is unknown, but not where it is forbidden.
+std::string Explain(const std::system_error& error) {
+  const bool forbidden = error.code() == std::errc::operation_not_permitted;
+  return error.what() +
+         std::string(forbidden ? ": the container may not start threads; Docker 20.10.10 or newer, or "
+                                 "--security-opt seccomp=unconfined, helps"
+                               : "");
+}
+
 int Run(const Program& program, int argc, char** argv, const std::function<void()>& serve) {
   if (argc > 2) throw SettingError("one flag at most is expected; see --help");
   const std::string_view flag = argc == 2 ? argv[1] : "";
   if (flag == "--help") {
     PrintHelp(program);
+    return Printed();
   } else if (flag == "--version") {
     std::printf("%s (DockerCoins in C++) %s\n", program.name, DOCKERCOINS_VERSION);
+    return Printed();
   } else if (flag == "--healthcheck") {
     CheckHealth(program.has_service_port ? ReadListenSettings() : ReadAdminSettings(),
                 program.has_service_port);
   } else if (flag == "--metrics") {
     std::fputs(FetchMetrics(ReadAdminSettings()).c_str(), stdout);
+    return Printed();
   } else if (argc == 2) {
     throw SettingError("unknown flag " + Escaped(flag) +
                        "; --help, --version, --healthcheck and --metrics are known");
@@ -68,6 +91,9 @@ int RunProgram(const Program& program, int argc, char** argv, const std::functio
   } catch (const SettingError& error) {
     std::fprintf(stderr, "%s: %s\n", program.name, error.what());
     return kBadSetting;
+  } catch (const std::system_error& error) {
+    std::fprintf(stderr, "%s: %s\n", program.name, Explain(error).c_str());
+    return EXIT_FAILURE;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s: %s\n", program.name, error.what());
     return EXIT_FAILURE;

@@ -1,7 +1,5 @@
 #include "common/redis_client.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -13,20 +11,6 @@
 
 namespace dockercoins {
 namespace {
-
-void SetOption(int fd, int level, int option, int value) {
-  ::setsockopt(fd, level, option, &value, sizeof(value));
-}
-
-/// Finds a peer that vanished within half a minute or so, while one that only hangs keeps its connection.
-void KeepAlive(int fd) {
-  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 15);
-  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
-  SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
-  // Keep-alive is silent while sent data waits for its acknowledgement; milliseconds.
-  SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000);
-}
 
 void SetTimeout(int fd, std::chrono::milliseconds timeout) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
@@ -42,7 +26,7 @@ void SetTimeout(int fd, std::chrono::milliseconds timeout) {
 RedisClient::RedisClient(RedisUrl url, std::chrono::milliseconds connect_timeout,
                          std::optional<std::chrono::milliseconds> reply_timeout)
     : url_(std::move(url)),
-
+      dialer_(url_.server),
       connect_timeout_(connect_timeout),
       reply_timeout_(reply_timeout) {}
 
@@ -59,9 +43,7 @@ bool RedisClient::IsStale() const {
 }
 
 void RedisClient::Connect() {
-  UniqueFd fd = Dial(url_.server, connect_timeout_, {});
-  SetOption(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
-  KeepAlive(fd.get());
+  UniqueFd fd = dialer_.Dial(connect_timeout_, {});
   if (reply_timeout_) SetTimeout(fd.get(), *reply_timeout_);
   context_.reset(redisConnectFd(fd.get()));
   if (!context_) throw std::bad_alloc();

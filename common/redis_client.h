@@ -39,6 +39,7 @@ class RedisClient {
   RedisReply Exchange(const std::vector<std::string_view>& arguments);
 
   const RedisUrl url_;
+  Dialer dialer_;
   const std::chrono::milliseconds connect_timeout_;
   const std::optional<std::chrono::milliseconds> reply_timeout_;
   std::unique_ptr<redisContext, decltype(&redisFree)> context_{nullptr, &redisFree};

@@ -31,18 +31,28 @@ RequestQueue::~RequestQueue() {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
   }
-  changed_.notify_all();
+  submitted_.notify_all();
 }
 
 bool RequestQueue::Submit(std::unique_ptr<Connection>& connection) {
-  const std::lock_guard lock(mutex_);
-  if (stopped_ || !HasRoomFor(*connection) || !StartThreadIfNeeded()) return false;
-  if (connection->complete) complete_bytes_ += connection->received.size();
-  connection->queued = std::chrono::steady_clock::now();
-  (connection->complete ? complete_ : arriving_).push_back(std::move(connection));
-  ShowWaiting();
-  changed_.notify_one();
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_ || !HasRoomFor(*connection)) return false;
+    if (NeedsThread()) StartThread();
+    if (threads_.empty()) return false;
+    if (connection->complete) complete_bytes_ += connection->received.size();
+    connection->record.queued = std::chrono::steady_clock::now();
+    (connection->complete ? complete_ : arriving_).push_back(std::move(connection));
+    ShowWaiting();
+  }
+  // One request wakes one thread; a thread that has served looks for the next by itself.
+  submitted_.notify_one();
   return true;
+}
+
+bool RequestQueue::SomebodyWaits() const {
+  const std::lock_guard lock(mutex_);
+  return !complete_.empty() || !arriving_.empty();
 }
 
 bool RequestQueue::HasRoomFor(const Connection& connection) const {
@@ -50,15 +60,16 @@ bool RequestQueue::HasRoomFor(const Connection& connection) const {
   return complete_.size() < kMaxComplete && complete_bytes_ < kMaxCompleteBytes;
 }
 
-bool RequestQueue::StartThreadIfNeeded() {
+bool RequestQueue::NeedsThread() const {
   const size_t idle = threads_.size() - in_service_.size();
-  if (threads_.size() == max_threads_ || idle > complete_.size() + arriving_.size()) return true;
+  return threads_.size() < max_threads_ && idle <= complete_.size() + arriving_.size();
+}
+
+void RequestQueue::StartThread() {
   try {
     threads_.emplace_back([this, serve = make_server_()] { Run(serve); });
-    return true;
   } catch (const std::system_error&) {
-    // The system has no thread to spare: those that run serve the line, more slowly.
-    return !threads_.empty();
+    // The system has no thread to spare: those that run serve the queue, more slowly.
   }
 }
 
@@ -77,7 +88,7 @@ void RequestQueue::Run(const Server& serve) {
   std::unique_lock lock(mutex_);
   for (;;) {
     Line* line = nullptr;
-    changed_.wait(lock, [&] { return stopped_ || (line = NextLine()) != nullptr; });
+    submitted_.wait(lock, [&] { return stopped_ || (line = NextLine()) != nullptr; });
     if (stopped_) return;
     std::unique_ptr<Connection> connection = std::move(line->front());
     line->pop_front();
@@ -94,7 +105,6 @@ void RequestQueue::Run(const Server& serve) {
 
     in_service_.erase(std::find(in_service_.begin(), in_service_.end(), connection.get()));
     if (arriving) --arriving_in_service_;
-    changed_.notify_all();
     lock.unlock();
     done_(std::move(connection));
     lock.lock();
@@ -104,7 +114,7 @@ void RequestQueue::Run(const Server& serve) {
 std::vector<std::unique_ptr<Connection>> RequestQueue::Stop() {
   const std::lock_guard lock(mutex_);
   stopped_ = true;
-  changed_.notify_all();
+  submitted_.notify_all();
   std::vector<std::unique_ptr<Connection>> waiting;
   std::move(complete_.begin(), complete_.end(), std::back_inserter(waiting));
   std::move(arriving_.begin(), arriving_.end(), std::back_inserter(waiting));
@@ -113,11 +123,6 @@ std::vector<std::unique_ptr<Connection>> RequestQueue::Stop() {
   arriving_.clear();
   ShowWaiting();
   return waiting;
-}
-
-bool RequestQueue::AwaitIdle(std::chrono::steady_clock::time_point deadline) {
-  std::unique_lock lock(mutex_);
-  return changed_.wait_until(lock, deadline, [this] { return in_service_.empty(); });
 }
 
 void RequestQueue::CutOff() {

@@ -15,7 +15,8 @@
 
 namespace dockercoins {
 
-/// Serves complete requests in the order in which they arrived, at most `threads` at a time.
+/// Serves complete requests in the order in which they arrived, at most `threads` at a time. A turn ends when
+/// the answer is ready, before it is written.
 ///
 /// With one thread this is DockerCoins' bottleneck, on purpose: the scaling lesson is about finding it.
 /// Requests whose body is still on its way stand in a second line, which gets half of the threads at most, so
@@ -25,7 +26,7 @@ class RequestQueue {
  public:
   /// Serves one connection; called by one thread only.
   using Server = std::function<void(Connection&)>;
-  /// Takes a connection that was served; called by any of the threads.
+  /// Takes a connection whose turn is over; called by any of the threads, which must not be held up.
   using Done = std::function<void(std::unique_ptr<Connection>)>;
 
   /// `make_server` gives each thread a Server of its own; it is called under a lock. `waiting` shows how many
@@ -43,18 +44,19 @@ class RequestQueue {
   /// Serves nothing more, and returns the connections that wait. Call it once.
   [[nodiscard]] std::vector<std::unique_ptr<Connection>> Stop();
 
-  /// Waits until nothing is being served; false when that was not so at `deadline`. Thread-safe.
-  bool AwaitIdle(std::chrono::steady_clock::time_point deadline);
+  /// Whether a request waits for its turn. Thread-safe.
+  [[nodiscard]] bool SomebodyWaits() const;
 
-  /// Shuts down the sockets of what is being served, which ends its reads and writes. Thread-safe.
+  /// Shuts down the sockets of what is being served, which ends its reads. Thread-safe.
   void CutOff();
 
  private:
   using Line = std::deque<std::unique_ptr<Connection>>;
 
   [[nodiscard]] bool HasRoomFor(const Connection& connection) const;
-  /// For one more than wait now; false when nobody is there to serve it.
-  [[nodiscard]] bool StartThreadIfNeeded();
+  /// For one request more than wait now.
+  [[nodiscard]] bool NeedsThread() const;
+  void StartThread();
   void Run(const Server& serve);
   Line* NextLine();
   void ShowWaiting() const;
@@ -63,8 +65,8 @@ class RequestQueue {
   const std::function<Server()> make_server_;
   const Done done_;
   const Gauge waiting_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  mutable std::mutex mutex_;
+  std::condition_variable submitted_;
   Line complete_;
   Line arriving_;
   std::vector<const Connection*> in_service_;

@@ -22,6 +22,15 @@ std::optional<std::string> Variable(const char* name) {
   return value;
 }
 
+/// `url` for a message: without what stands between the scheme and the last @, which may be a password.
+std::string WithoutPassword(std::string_view url) {
+  const size_t at = url.rfind('@');
+  if (at == std::string_view::npos) return std::string(url);
+  const size_t scheme = url.substr(0, at).find("://");
+  const std::string_view kept = scheme == std::string_view::npos ? "" : url.substr(0, scheme + 3);
+  return std::string(kept) + "***" + std::string(url.substr(at));
+}
+
 [[noreturn]] void Refuse(const char* name, std::string_view value, const std::string& allowed) {
   throw SettingError(std::string(name) + "=" + Escaped(value) + ": " + allowed);
 }
@@ -76,7 +85,8 @@ HttpUrl ReadHttpUrl(const char* variable, const char* default_value) {
   try {
     return HttpUrl::Parse(value);
   } catch (const std::invalid_argument& error) {
-    Refuse(variable, value, std::string("http://host[:port][/path] is expected (") + error.what() + ")");
+    Refuse(variable, WithoutPassword(value),
+           std::string("http://host[:port][/path] is expected (") + error.what() + ")");
   }
 }
 
@@ -86,7 +96,7 @@ RedisUrl ReadRedisUrl() {
   try {
     return RedisUrl::Parse(value);
   } catch (const std::invalid_argument& error) {
-    Refuse(kName, value,
+    Refuse(kName, WithoutPassword(value),
            std::string("redis://[[user]:password@]host[:port][/db] is expected (") + error.what() + ")");
   }
 }

@@ -1,9 +1,10 @@
 #pragma once
 
-#include <cstddef>
-#include <string>
+#include <openssl/types.h>
 
-struct evp_md_ctx_st;  // OpenSSL's EVP_MD_CTX.
+#include <cstddef>
+#include <memory>
+#include <string>
 
 namespace dockercoins {
 
@@ -12,9 +13,6 @@ namespace dockercoins {
 class Sha256 {
  public:
   Sha256();
-  ~Sha256();
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
 
   /// Adds the next piece.
   void Update(const char* data, size_t size);
@@ -22,7 +20,11 @@ class Sha256 {
   [[nodiscard]] std::string HexDigest();
 
  private:
-  evp_md_ctx_st* const context_;
+  struct Free {
+    void operator()(EVP_MD_CTX* context) const;
+  };
+
+  const std::unique_ptr<EVP_MD_CTX, Free> context_;
 };
 
 }  // namespace dockercoins

@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -33,18 +31,6 @@ std::optional<uint64_t> WantedBytes(std::string_view path) {
   const auto [end, error] = std::from_chars(path.data() + 1, path.data() + path.size(), bytes);
   if (error != std::errc() || bytes > RngService::kMaxBytes) return std::nullopt;
   return bytes;
-}
-
-/// Writes `size` bytes from `urandom` to the client, in pieces that keep memory flat.
-bool StreamRandomBytes(int urandom, size_t size, const TakeBytes& write) {
-  std::array<char, size_t{16} * 1024> buffer{};
-  while (size > 0) {
-    const ssize_t count = ::read(urandom, buffer.data(), std::min(size, buffer.size()));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0 || !write(buffer.data(), static_cast<size_t>(count))) return false;
-    size -= static_cast<size_t>(count);
-  }
-  return true;
 }
 
 }  // namespace
@@ -80,9 +66,10 @@ void RngService::Serve(const HttpRequest& request, HttpResponse& response, const
     response.SetStopping();
     return;
   }
-  response.SetStream(*bytes, "application/octet-stream",
-                     [this](size_t /*offset*/, size_t size, const TakeBytes& write) {
-                       return StreamRandomBytes(urandom_.get(), size, write);
+  response.SetSource(*bytes, "application/octet-stream",
+                     [this](uint64_t /*offset*/, char* data, size_t size) -> size_t {
+                       const ssize_t count = ::read(urandom_.get(), data, size);
+                       return count < 0 ? 0 : static_cast<size_t>(count);
                      });
 }
 

@@ -1,26 +1,74 @@
 #include "webui/file_folder.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "common/settings.h"
 
 namespace dockercoins {
 namespace {
 
-UniqueFd OpenBeneath(int folder, const char* path, uint64_t flags) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  return UniqueFd(static_cast<int>(::syscall(SYS_openat2, folder, path, &how, sizeof(how))));
+/// As many as the kernel follows (path_resolution(7)).
+constexpr int kMaxLinks = 40;
+
+/// The target of the symbolic link that `link` is (O_PATH | O_NOFOLLOW); nothing when it is none.
+std::optional<std::string> LinkTarget(const UniqueFd& link) {
+  std::array<char, PATH_MAX> target{};
+  const ssize_t size = ::readlinkat(link.get(), "", target.data(), target.size());
+  if (size <= 0 || static_cast<size_t>(size) == target.size()) return std::nullopt;
+  return std::string(target.data(), static_cast<size_t>(size));
+}
+
+/// Takes the first name from the front of `path`, with the slashes around it.
+std::string TakeName(std::string& path) {
+  const size_t begin = std::min(path.find_first_not_of('/'), path.size());
+  const size_t end = std::min(path.find('/', begin), path.size());
+  std::string name = path.substr(begin, end - begin);
+  path.erase(0, std::min(path.find_first_not_of('/', end), path.size()));
+  return name;
+}
+
+/// Opens what `path` leads to, name by name: the folders on the way are held open, so that `..` and links
+/// lead through these and no further up than `root`, whatever is renamed meanwhile.
+UniqueFd OpenBeneath(int root, std::string path) {
+  std::vector<UniqueFd> folders;  // From below the root down to where we are.
+  int links = 0;
+  while (!path.empty()) {
+    const bool is_folder = path.ends_with('/');
+    const std::string name = TakeName(path);
+    const bool last = path.empty();
+    if (name.empty() || name == ".") continue;
+    if (name == "..") {
+      if (folders.empty()) return {};
+      folders.pop_back();
+      continue;
+    }
+    const int here = folders.empty() ? root : folders.back().get();
+    UniqueFd next(::openat(here, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!next) return {};
+    if (const auto target = LinkTarget(next)) {
+      if (target->starts_with('/') || ++links > kMaxLinks) return {};
+      path = *target + (last ? "" : "/" + path);
+    } else if (last) {
+      // O_NONBLOCK: a pipe must not hold the request up before it is found out. A file with a slash behind is
+      // none.
+      return is_folder
+                 ? UniqueFd()
+                 : UniqueFd(::openat(here, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    } else {
+      folders.push_back(std::move(next));
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -28,18 +76,12 @@ UniqueFd OpenBeneath(int folder, const char* path, uint64_t flags) {
 FileFolder::FileFolder(const std::filesystem::path& path)
     : folder_(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
   if (!folder_) throw StartError("cannot open the folder " + path.string() + ": " + std::strerror(errno));
-  if (!OpenBeneath(folder_.get(), ".", O_PATH | O_DIRECTORY)) {
-    // Containers whose seccomp profile does not know the call answer EPERM.
-    const bool unknown = errno == ENOSYS || errno == EPERM;
-    throw StartError("cannot open files in the folder " + path.string() + ": " + std::strerror(errno) +
-                     (unknown ? " (openat2 is needed: Linux 5.6 or newer)" : ""));
-  }
 }
 
 std::optional<OpenFile> FileFolder::Open(std::string_view relative_path) const {
-  if (relative_path.find('\0') != std::string_view::npos) return std::nullopt;
-  // O_NONBLOCK: a pipe in the folder must not hold the request up before it is found out.
-  UniqueFd fd = OpenBeneath(folder_.get(), std::string(relative_path).c_str(), O_RDONLY | O_NONBLOCK);
+  if (relative_path.find('\0') != std::string_view::npos || relative_path.starts_with('/'))
+    return std::nullopt;
+  UniqueFd fd = OpenBeneath(folder_.get(), std::string(relative_path));
   struct stat status{};
   if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
   return OpenFile{.fd = std::move(fd), .size = static_cast<uint64_t>(status.st_size)};

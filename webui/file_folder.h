@@ -26,7 +26,7 @@ class FileFolder {
   explicit FileFolder(const std::filesystem::path& path);
 
   /// Opens the regular file at `relative_path`. Nothing when there is none, or when `..` or a symbolic link
-  /// leads out of the folder: the kernel sees to that (openat2, RESOLVE_BENEATH).
+  /// leads out of the folder. (Not openat2 and RESOLVE_BENEATH: Linux before 5.6 and some sandboxes lack it.)
   [[nodiscard]] std::optional<OpenFile> Open(std::string_view relative_path) const;
 
  private:

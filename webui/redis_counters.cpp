@@ -1,5 +1,6 @@
 #include "webui/redis_counters.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace dockercoins {
@@ -25,11 +26,11 @@ RedisCounters::RedisCounters(RedisUrl url, Metrics& metrics)
 
 RedisCounters::~RedisCounters() { thread_.request_stop(); }
 
-Counters RedisCounters::Read() {
+Counters RedisCounters::Read(Clock::time_point asked) {
   std::unique_lock lock(mutex_);
-  const uint64_t ticket = ++requested_;
-  changed_.notify_all();
-  if (!changed_.wait_for(lock, kAnswerTimeout, [&] { return answered_ >= ticket; })) {
+  asked_ = std::max(asked_, asked);
+  wanted_.notify_one();
+  if (!read_.wait_until(lock, asked + kAnswerTimeout, [&] { return begun_ >= asked; })) {
     throw std::runtime_error("Redis: no answer in time");
   }
   if (const auto* error = std::get_if<std::string>(&result_)) throw std::runtime_error(*error);
@@ -38,14 +39,14 @@ Counters RedisCounters::Read() {
 
 void RedisCounters::Run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  while (changed_.wait(lock, stop, [this] { return requested_ > answered_; })) {
-    const uint64_t tickets = requested_;
+  while (wanted_.wait(lock, stop, [this] { return asked_ > begun_; })) {
     lock.unlock();
+    const auto begun = Clock::now();
     Result result = ReadRedis();
     lock.lock();
     result_ = std::move(result);
-    answered_ = tickets;
-    changed_.notify_all();
+    begun_ = begun;
+    read_.notify_all();
   }
 }
 

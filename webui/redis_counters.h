@@ -27,21 +27,24 @@ struct Counters {
 class CountersReader {
  public:
   virtual ~CountersReader() = default;
-  /// The counters as they are after this call began; throws std::runtime_error with the reason, within a
-  /// second.
-  virtual Counters Read() = 0;
+  /// The counters as they are after `asked`; throws std::runtime_error with the reason, within a second after
+  /// it.
+  virtual Counters Read(std::chrono::steady_clock::time_point asked) = 0;
 };
 
 /// Reads them from Redis, on a thread of its own: a Redis or a name server that hangs cannot be interrupted,
-/// and must not keep the web UI's threads. Requests that come together share a reading.
+/// and must not keep the web UI's threads. A reading answers all who asked before it began, also those that
+/// were in the queue meanwhile.
 class RedisCounters final : public CountersReader {
  public:
+  using Clock = std::chrono::steady_clock;
+
   /// Measures into `metrics`, which must outlive this.
   RedisCounters(RedisUrl url, Metrics& metrics);
   /// Waits for a reading that is under way.
   ~RedisCounters() override;
 
-  Counters Read() override;
+  Counters Read(Clock::time_point asked) override;
 
  private:
   using Result = std::variant<Counters, std::string>;
@@ -54,9 +57,10 @@ class RedisCounters final : public CountersReader {
   const Histogram round_trip_;
   const Counter failures_;
   std::mutex mutex_;
-  std::condition_variable_any changed_;
-  uint64_t requested_ = 0;  ///< How many readings have been asked for,
-  uint64_t answered_ = 0;   ///< and how many of them result_ answers: it was begun after they were asked.
+  std::condition_variable_any wanted_;  ///< For the thread.
+  std::condition_variable read_;        ///< For those who have asked.
+  Clock::time_point asked_;  ///< The latest time at which somebody asked.
+  Clock::time_point begun_;  ///< When the reading began that gave result_.
   Result result_;
   std::jthread thread_;
 };

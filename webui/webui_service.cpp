@@ -2,9 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -31,20 +28,6 @@ double Now() {
 std::string Dump(const nlohmann::ordered_json& json) {
   // What others wrote into Redis need not be UTF-8.
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-
-/// Sends `size` bytes from `offset` on; false when the file has become shorter meanwhile.
-bool StreamFile(int fd, size_t offset, size_t size, const TakeBytes& write) {
-  std::array<char, size_t{16} * 1024> buffer{};
-  while (size > 0) {
-    const ssize_t count =
-        ::pread(fd, buffer.data(), std::min(size, buffer.size()), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0 || !write(buffer.data(), static_cast<size_t>(count))) return false;
-    offset += static_cast<size_t>(count);
-    size -= static_cast<size_t>(count);
-  }
-  return true;
 }
 
 }  // namespace
@@ -81,18 +64,18 @@ void WebuiService::Serve(const HttpRequest& request, HttpResponse& response, con
   response.headers.emplace_back("Referrer-Policy", "no-referrer");
   if (request.path == "/") {
     response.status = kFound;
-    response.headers.emplace_back("Location", "/index.html");
+    response.headers.emplace_back("Location", "index.html");
   } else if (request.path == "/json") {
-    ServeCounters(response);
+    ServeCounters(request.arrived, response);
   } else {
     ServeFile(request.path, response);
   }
 }
 
-void WebuiService::ServeCounters(HttpResponse& response) {
+void WebuiService::ServeCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response) {
   response.headers.emplace_back("Cache-Control", "no-store");
   try {
-    const Counters counters = counters_.Read();
+    const Counters counters = counters_.Read(asked);
     nlohmann::ordered_json json;
     json["coins"] = counters.coins;
     json["hashes"] = nullptr;
@@ -115,8 +98,10 @@ void WebuiService::ServeFile(const std::string& path, HttpResponse& response) {
   // An edited file shows on reload.
   response.headers.emplace_back("Cache-Control", "no-cache");
   const auto file = std::make_shared<OpenFile>(std::move(*opened));
-  response.SetStream(file->size, MediaType(path), [file](size_t offset, size_t size, const TakeBytes& write) {
-    return StreamFile(file->fd.get(), offset, size, write);
+  response.SetSource(file->size, MediaType(path), [file](uint64_t offset, char* data, size_t size) -> size_t {
+    // 0 when the file has become shorter meanwhile.
+    const ssize_t count = ::pread(file->fd.get(), data, size, static_cast<off_t>(offset));
+    return count < 0 ? 0 : static_cast<size_t>(count);
   });
 }
 

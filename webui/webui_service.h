@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -27,7 +28,7 @@ class WebuiService final : public HttpHandler {
              std::stop_token cut) override;
 
  private:
-  void ServeCounters(HttpResponse& response);
+  void ServeCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response);
   void ServeFile(const std::string& path, HttpResponse& response);
   [[nodiscard]] std::optional<OpenFile> OpenAt(std::string_view path) const;
 

@@ -1,10 +1,9 @@
 #include "worker/http_upstream.h"
 
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <optional>
 #include <utility>
 
@@ -22,8 +21,11 @@ constexpr size_t kDigestDigits = 64;
 /// An httplib client for one request, whose connection is made by Dial and ends with a stop.
 class DialledClient final : public httplib::ClientImpl {
  public:
-  DialledClient(const Endpoint& server, std::stop_token stop, std::chrono::milliseconds answer_timeout)
-      : httplib::ClientImpl(server.host, server.port), server_(server), stop_(std::move(stop)) {
+  DialledClient(Dialer& dialer, std::stop_token stop, std::chrono::milliseconds answer_timeout)
+      : httplib::ClientImpl(dialer.server().host, dialer.server().port),
+        dialer_(dialer),
+        stop_(std::move(stop)) {
+    const Endpoint& server = dialer.server();
     set_read_timeout(answer_timeout);
     set_write_timeout(kWriteTimeout);
     // A name that is an IPv6 address needs brackets, which httplib leaves out.
@@ -43,11 +45,10 @@ class DialledClient final : public httplib::ClientImpl {
 
   bool create_and_connect_socket(Socket& socket, httplib::Error& error) override {
     try {
-      UniqueFd fd = Dial(server_, kConnectTimeout, stop_);
-      const int on = 1;
-      ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+      UniqueFd fd = dialer_.Dial(kConnectTimeout, stop_);
       // A descriptor of our own: httplib closes its one before the callback is gone.
       shared_ = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+      if (!shared_) throw UnreachableError(dialer_.server(), ErrorText(errno));
       interrupt_.emplace(stop_, [this] { ::shutdown(shared_.get(), SHUT_RDWR); });
       socket.sock = fd.Release();
       return true;
@@ -58,7 +59,7 @@ class DialledClient final : public httplib::ClientImpl {
     }
   }
 
-  const Endpoint& server_;
+  Dialer& dialer_;
   const std::stop_token stop_;
   std::optional<UnreachableError> unreachable_;
   UniqueFd shared_;
@@ -83,7 +84,7 @@ const char* Explain(httplib::Error error) {
 }  // namespace
 
 HttpUpstream::HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds answer_timeout)
-    : url_(std::move(url)), stop_(std::move(stop)), answer_timeout_(answer_timeout) {}
+    : url_(std::move(url)), dialer_(url_.server), stop_(std::move(stop)), answer_timeout_(answer_timeout) {}
 
 std::string HttpUpstream::Get(const std::string& path, size_t size) { return Request("GET", path, "", size); }
 
@@ -97,7 +98,7 @@ void HttpUpstream::Fail(const std::string& reason) const {
 
 std::string HttpUpstream::Request(const char* method, const std::string& path, const std::string& body,
                                   size_t size) {
-  DialledClient client(url_.server, stop_, answer_timeout_);
+  DialledClient client(dialer_, stop_, answer_timeout_);
   httplib::Request request;
   request.method = method;
   request.path = url_.path + path;

@@ -10,9 +10,9 @@
 
 namespace dockercoins {
 
-/// rng and hasher as the worker sees them: each request looks the name up anew and uses a connection of its
-/// own, so that every replica gets its share as soon as it exists. For one thread; a stop ends what it waits
-/// for.
+/// rng and hasher as the worker sees them: each request uses a connection of its own, to any of the name's
+/// addresses, so that every replica gets its share as soon as it exists. For one thread; a stop ends what it
+/// waits for.
 class HttpUpstream {
  public:
   /// With 1,000 workers a reply of rng takes 100 s. The contract's limit ends a wait for a server that died
@@ -33,6 +33,7 @@ class HttpUpstream {
   std::string Request(const char* method, const std::string& path, const std::string& body, size_t size);
 
   const HttpUrl url_;
+  Dialer dialer_;
   const std::stop_token stop_;
   const std::chrono::milliseconds answer_timeout_;
 };
