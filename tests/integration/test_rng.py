@@ -6,13 +6,13 @@ import shutil
 import socket
 import struct
 import subprocess
-import threading
 import time
 
 import pytest
 
-from harness import (Answer, NAMESPACES, SANITIZED, Service, answer_after_sending, ask, assert_answer, collect, dripping,
-                     eventually, open_socket, private_kib, quickest, read_to_end, request_bytes, scale, seconds_of)
+from asking import assert_answer, dripping, quickest, request_bytes, seconds_of
+from harness import (Answer, NAMESPACES, SANITIZED, Service, ask, collect, eventually,
+                     open_socket, private_kib, read_to_end, scale)
 
 LIMIT = 33554431  # 2^25 - 1: what one read of /dev/urandom yields
 HOME = f"RNG running on {socket.gethostname()}\n".encode()
@@ -33,9 +33,9 @@ def rng():
 # ---------------------------------------------------------------------------------------------------- answers
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_the_root_says_who_it_is(rng, version):
-    assert_answer(ask(rng.port, request_bytes("/", version=version)), 200, HOME, HTML)
+def test_the_root_says_who_it_is(rng):
+    for request in (request_bytes("/"), b"GET / HTTP/1.0\r\n\r\n"):
+        assert_answer(ask(rng.port, request), 200, HOME, HTML)
 
 
 @pytest.mark.parametrize("target, size", [
@@ -97,35 +97,22 @@ def test_head_has_the_headers_of_get_and_no_body(rng, target):
 
 
 @pytest.mark.parametrize("headers", [
-    ["User-Agent: ApacheBench/2.3", "Accept: */*"],
-    ["Connection: Keep-Alive", "User-Agent: ApacheBench/2.3", "Accept: */*"],
-    ["Connection: keep-alive", "Accept-Encoding: gzip, br", "TE: chunked"],
-    ["Range: bytes=0-3"], ["Range: bytes=4-"], ["Range: bytes=0-0,5-6"], ["Range: bytes=100-200"],
-    ["Range: garbled"], ["Range:"],
-], ids=", ".join)
+    ["User-Agent: ApacheBench/2.3", "Accept: */*"], ["Connection: Keep-Alive"],
+    ["Accept-Encoding: gzip", "TE: chunked"], ["Range: bytes=0-3"], ["Range: bytes=0-0,5-6"],
+    ["Range: bytes=100-200"], ["Range: garbled"], ["Range:"]], ids=", ".join)
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_no_header_changes_the_answer(rng, version, headers):
-    answer = ask(rng.port, request_bytes("/32", *headers, version=version))
+def test_no_header_and_no_body_changes_the_answer(rng, version, headers):
+    answer = ask(rng.port, request_bytes("/32", *headers, version=version, body=b"hello"))
     assert len(answer.body) == 32
     assert_answer(answer, 200, answer.body, BYTES)
-    head = ask(rng.port, request_bytes("/", *headers, method="HEAD", version=version))
+    head = ask(rng.port, request_bytes("/", *headers, version=version, method="HEAD"))
     assert (head.status, head.headers["content-length"], head.body) == (200, str(len(HOME)), b"")
-
-
-def test_answers_a_client_that_sends_neither_host_nor_header(rng):
-    assert_answer(ask(rng.port, b"GET / HTTP/1.0\r\n\r\n"), 200, HOME, HTML)
-
-
-def test_a_body_that_nobody_needs_does_no_harm(rng):
-    assert len(ask(rng.port, request_bytes("/32", body=b"hello")).body) == 32
 
 
 def test_the_bytes_are_random(rng):
     first, second = (ask(rng.port, request_bytes("/100000")).body for _ in range(2))
     assert first != second
-    # Each of the 256 values is expected 391 times: beyond these bounds is beyond chance.
-    counts = [first.count(bytes([value])) for value in range(256)]
-    assert min(counts) > 100 and max(counts) < 1000
+    assert min(first.count(bytes([value])) for value in range(256)) > 100
     large = ask(rng.port, request_bytes("/1000000")).body
     assert len({large[at:at + 64] for at in range(0, 999936, 64)}) == 15624, "no piece comes twice"
 
@@ -139,12 +126,6 @@ def test_the_bytes_come_from_dev_urandom():
 
 
 # ---------------------------------------------------------------------------------------------- one at a time
-
-
-def served_order(rng, count):
-    """The numbers behind the `?` of the first `count` requests, in the order of the access log."""
-    lines = eventually(lambda: len(rng.access_lines()) >= count and rng.access_lines(), 20)
-    return [int(re.search(r"\?(\d+) HTTP", line).group(1)) for line in lines]
 
 
 @pytest.mark.threads
@@ -162,7 +143,8 @@ def test_serves_one_at_a_time_in_the_order_in_which_requests_became_complete():
             connection.sendall(b"\n")
             time.sleep(0.02)
         results = collect(connections[::-1], 20)
-        assert served_order(rng, 16) == list(range(16))
+        lines = eventually(lambda: len(rng.access_lines()) >= 16 and rng.access_lines())
+    assert re.findall(r"\?(\d+) HTTP", "\n".join(lines)) == [str(place) for place in range(16)]
     assert {Answer(data).status for data, _ in results} == {200}
     ends = [end - begun for _, end in results]
     for place, end in enumerate(ends, start=1):
@@ -178,9 +160,9 @@ def test_the_root_takes_no_delay_but_waits_in_the_same_queue(method):
         port = rng.port
         begun = time.monotonic()
         connections = []
-        for request in (request_bytes("/1"), request_bytes("/", method=method, version="1.0"), request_bytes("/2")):
+        for target, how in (("/1", "GET"), ("/", method), ("/2", "GET")):
             connections.append(open_socket(port))
-            connections[-1].sendall(request)
+            connections[-1].sendall(request_bytes(target, method=how, version="1.0"))
             time.sleep(0.05)
         first, root, last = [end - begun for _, end in collect(connections)]
     assert first >= 0.59 and root >= 0.59
@@ -201,8 +183,8 @@ def test_an_answer_without_work_takes_no_delay():
 @pytest.mark.skipif(not shutil.which("httping"), reason="httping is not installed (apt: httping)")
 def test_httping_shows_how_long_the_queue_is():
     def httping():
-        shown = subprocess.run(["httping", "-c", "1", "-i", "0.1", f"127.0.0.1:{rng.port}"], capture_output=True, text=True,
-                               timeout=scale(20), check=False).stdout
+        shown = subprocess.run(["httping", "-c", "1", "-i", "0.1", f"127.0.0.1:{rng.port}"],
+                               capture_output=True, text=True, timeout=scale(20), check=False).stdout
         assert " 1 connects, 1 ok, 0.00% failed" in " " + shown.replace("\n", " "), shown
         return float(re.search(r"time=\s*([\d.]+) ms", shown).group(1)) / 1000
 
@@ -215,10 +197,9 @@ def test_httping_shows_how_long_the_queue_is():
 
 
 @pytest.mark.skipif(not shutil.which("ab"), reason="ab is not installed (apt: apache2-utils)")
-@pytest.mark.parametrize("option", ["-k", "-i"], ids=["GET", "HEAD"])
-def test_ab_with_ten_at_once_gets_ten_a_second(option):
+def test_ab_with_ten_at_once_gets_ten_a_second():
     with Service("rng", DELAY_MS=100) as rng:
-        shown = subprocess.run(["ab", option, "-c", "10", "-n", "15", f"http://127.0.0.1:{rng.port}/32"],
+        shown = subprocess.run(["ab", "-k", "-c", "10", "-n", "15", f"http://127.0.0.1:{rng.port}/32"],
                                capture_output=True, text=True, timeout=scale(30), check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert re.search(r"Complete requests:\s+15\nFailed requests:\s+0\n", shown.stdout)
@@ -247,7 +228,7 @@ def test_two_thousand_that_do_not_get_done_cost_others_nothing_and_are_served_on
             connection.sendall(b"\n")
         assert [Answer(data).status for data, _ in collect(half_sent, 30)] == [200] * 1000
         eventually(lambda: len(rng.access_lines()) >= logged + 1000)
-        order = [int(number) for number in re.findall(r'"GET /32\?(\d+) ', "\n".join(rng.access_lines()[logged:]))]
+        order = map(int, re.findall(r'"GET /32\?(\d+) ', "\n".join(rng.access_lines()[logged:])))
         # Two may become readable for rng in the same instant: those count as one.
         assert [number for place, number in enumerate(order) if abs(place - number) > 20] == []
 
@@ -268,7 +249,7 @@ def test_clients_that_left_are_skipped_without_delay_while_others_wait():
                 leaving.close()
         last = stack.enter_context(open_socket(rng.port))
         last.sendall(request_bytes("/3"))
-        assert seconds_of(lambda: collect([first, last])) < 10  # with a DELAY for each it would be over a minute
+        assert seconds_of(lambda: collect([first, last])) < 10, "a DELAY for each would be over a minute"
         lines = eventually(lambda: len(rng.access_lines()) >= 92 and rng.access_lines())
     assert [re.sub(".*] ", "", line) for line in lines] == [
         '"GET /1 HTTP/1.1" 200 1', *['"GET /2 HTTP/1.1" - -'] * 90, '"GET /3 HTTP/1.1" 200 3']
@@ -296,31 +277,3 @@ def test_one_that_takes_its_answer_slowly_gets_all_of_it(rng):
             received += len(read_to_end(slow, 40000))
         received += len(read_to_end(slow))
     assert received > LIMIT  # with its head
-
-
-def test_a_refusal_reaches_a_client_that_is_still_sending(rng):
-    start = request_bytes("/32", "Content-Length: 5000000", method="POST")
-    answer = answer_after_sending(rng.port, start, [b"x" * 100000] * 50)
-    assert_answer(answer, 405, NO_METHOD, allow="GET, HEAD")
-
-
-@pytest.mark.threads
-def test_a_request_with_a_chunked_body_has_its_turn_though_the_queue_is_never_empty():
-    ended = threading.Event()
-
-    def mine():
-        while not ended.is_set():
-            ask(rng.port, request_bytes("/32"))
-
-    with Service("rng", DELAY_MS=20) as rng:
-        workers = [threading.Thread(target=mine) for _ in range(10)]
-        for worker in workers:
-            worker.start()
-        try:
-            eventually(lambda: len(rng.access_lines()) > 20)
-            chunked = request_bytes("/32", "Transfer-Encoding: chunked") + b"1\r\nx\r\n0\r\n\r\n"
-            assert ask(rng.port, chunked).status == 200
-        finally:
-            ended.set()
-            for worker in workers:
-                worker.join()
