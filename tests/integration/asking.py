@@ -21,23 +21,17 @@ def assert_answer(answer, status, body, content_type="text/plain; charset=utf-8"
                               "content-type": content_type, **more}
 
 
-def seconds_of(action):
-    """How long it takes."""
-    begun = time.monotonic()
-    action()
-    return time.monotonic() - begun
-
-
-def quickest(seconds, enough, tries=5):
-    """The least that `seconds()` returns in a few tries, of which the first below `enough` is the last.
+def quickest(action, enough, tries=5):
+    """The least time that it takes in a few tries, of which the first below `enough` seconds is the last.
 
     For an upper bound with little room: a busy machine delays one try, not all of them.
     """
-    least = seconds()
-    while least >= enough and tries > 1:
-        tries -= 1
-        least = min(least, seconds())
-    return least
+    times = []
+    while len(times) < tries and min(times, default=enough) >= enough:
+        begun = time.monotonic()
+        action()
+        times.append(time.monotonic() - begun)
+    return min(times)
 
 
 @contextlib.contextmanager
@@ -46,12 +40,12 @@ def dripping(connections, data=b"x" * 1000):
     ended = threading.Event()
 
     def drip():
-        for at in range(len(data)):
-            if ended.wait(0.05):
-                return
+        for byte in data:
             for connection in connections:
                 with contextlib.suppress(OSError):
-                    connection.send(data[at:at + 1], socket.MSG_DONTWAIT)
+                    connection.send(bytes([byte]), socket.MSG_DONTWAIT)
+            if ended.wait(0.05):
+                return
 
     thread = threading.Thread(target=drip)
     thread.start()

@@ -43,9 +43,9 @@ BAD = {
     (400,): [
         *(line + b"\r\nHost: x\r\n\r\n" for line in (
             b"GET /", b"GET HTTP/1.1", b"/ HTTP/1.1", b"GET  / HTTP/1.1", b" GET / HTTP/1.1",
-            b"GET\t/\tHTTP/1.1", b"GET / HTTP/1.1 x", b"GET / http/1.1", b"GET / HTTP/1.", b"GET / HTTP/11", b"GET / HTTP/2.0",
-            b"get / HTTP/1.1", b"BREW / HTTP/1.1", b"G" * 5000 + b" / HTTP/1.1", b"GE\0T / HTTP/1.1",
-            b"GET /\0 HTTP/1.1")),
+            b"GET\t/\tHTTP/1.1", b"GET / HTTP/1.1 x", b"GET / http/1.1", b"GET / HTTP/1.", b"GET / HTTP/11",
+            b"GET / HTTP/2.0", b"get / HTTP/1.1", b"BREW / HTTP/1.1", b"G" * 5000 + b" / HTTP/1.1",
+            b"GE\0T / HTTP/1.1", b"GET /\0 HTTP/1.1")),
         b"GET / HTTP/1.1\nHost: x\n\n", b"GET / HTTP/1.1\r\nHost: x\nX: y\r\n\r\n",
         *(post(header) for header in (
             "NoColon", ": no name", "Content-Length : 5", "X: y\r\n folded", "\0", "X: \0", "X: y\rZ: y",

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from asking import assert_answer, dripping, quickest, request_bytes, seconds_of
-from harness import (Answer, SANITIZED, Service, answer_after_sending, ask, collect, eventually, open_socket,
-                     private_kib, raw, read_to_end, scale)
+from asking import assert_answer, dripping, quickest, request_bytes
+from harness import (Answer, SANITIZED, Service, answer_after_sending, ask, collect, open_socket, private_kib,
+                     raw, read_to_end, scale)
 
 LIMIT = 64 << 20
 PIECE = bytes(1 << 20)
@@ -56,9 +56,6 @@ def hasher():
     """A hasher that answers at once, for what has nothing to do with time."""
     with Service("hasher", DELAY_MS=0) as service:
         yield service
-
-
-# ---------------------------------------------------------------------------------------------------- answers
 
 
 def test_the_root_says_who_it_is_and_refusals_come_without_delay():
@@ -145,9 +142,6 @@ def test_a_body_that_ends_early_is_never_hashed(hasher, start):
         assert_answer(Answer(read_to_end(connection)), 400, CUT_SHORT)
 
 
-# ----------------------------------------------------------------------------------------------------- Expect
-
-
 @pytest.mark.parametrize("make", [post, lambda body, header: chunked(body, headers=[header])],
                          ids=["length", "chunked"])
 def test_one_that_expects_it_is_told_to_continue_once(hasher, make):
@@ -170,19 +164,18 @@ def test_one_that_will_be_refused_is_not_told_to_continue(hasher, target, method
     assert ask(hasher.port, start).status == status
 
 
-# ----------------------------------------------------------------------------- 413, and refused while sending
-
-
 @pytest.mark.parametrize("start, piece, end", [
-    (head(f"Content-Length: {LIMIT}"), PIECE, b""), (CHUNKED, chunk(PIECE), b"0\r\n\r\n")], ids=["length", "chunked"])
+    (head(f"Content-Length: {LIMIT}"), PIECE, b""), (CHUNKED, chunk(PIECE), b"0\r\n\r\n")],
+    ids=["length", "chunked"])
 def test_exactly_the_limit_is_hashed_in_flat_memory(hasher, start, piece, end):
     ask(hasher.port, post(b"warm up"))
     before = highest = private_kib(hasher.pid)
     with open_socket(hasher.port, timeout=30) as connection:
         connection.sendall(start)
-        for _ in range(64):
+        for at in range(64):
             connection.sendall(piece)
-            highest = max(highest, private_kib(hasher.pid))
+            if at % 8 == 0:
+                highest = max(highest, private_kib(hasher.pid))
         connection.sendall(end)
         assert_digest(Answer(read_to_end(connection)), PIECE * 64)
     if not SANITIZED:
@@ -208,21 +201,13 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(hasher, start, pieces,
 
 def test_a_refused_client_that_does_not_stop_sending_is_cut_off_after_a_second(hasher):
     def cut_off():
-        with open_socket(hasher.port) as connection:
+        with open_socket(hasher.port) as connection, contextlib.suppress(ConnectionError):
             connection.sendall(head("Content-Length: 60000000", target="/nowhere"))
-            assert connection.recv(1) == b"H"
-            return seconds_of(lambda: eventually(lambda: not takes(connection)))
+            while True:
+                connection.sendall(b"x" * 100)
+                time.sleep(0.01)
 
-    def takes(connection):
-        try:
-            return connection.send(b"x" * 100) > 0
-        except ConnectionError:
-            return False
-
-    assert 0.9 < quickest(cut_off, 1.9) < scale(1.9)
-
-
-# --------------------------------------------------------------------------------------------- many at a time
+    assert 0.99 < quickest(cut_off, 1.9) < scale(1.9)
 
 
 @pytest.mark.threads
@@ -245,9 +230,10 @@ def test_sixty_four_together_take_one_delay_and_so_do_twice_as_many_small_ones(m
 
 @pytest.mark.threads
 @pytest.mark.parametrize("start", [
-    b"", b"POST / HTTP/1.1\r\nContent-Le", head("Content-Length: 100000") + b"x" * 50000, CHUNKED + b"1000\r\nhalf",
-    head("Content-Length: 1000"), head("Content-Length: 5", "Expect: 100-continue"), None,
-], ids=["idle", "half a head", "half a body", "half a chunk", "dripping body", "waits to continue", "left"])
+    b"", b"POST / HTTP/1.1\r\nContent-Le", head("Content-Length: 100000") + b"x" * 50000,
+    CHUNKED + b"1000\r\nhalf", head("Content-Length: 1000"),
+    head("Content-Length: 5", "Expect: 100-continue"), None,
+], ids=["idle", "half a head", "half a body", "half a chunk", "dripping", "waits to continue", "has left"])
 def test_two_hundred_that_do_not_get_done_hold_nobody_up(start):
     with Service("hasher", DELAY_MS=100) as hasher, contextlib.ExitStack() as stack:
         connections = [stack.enter_context(open_socket(hasher.port)) for _ in range(200)]
@@ -257,7 +243,7 @@ def test_two_hundred_that_do_not_get_done_hold_nobody_up(start):
                 connection.close()
         with dripping(connections if start == head("Content-Length: 1000") else []):
             time.sleep(0.2)
-            took = quickest(lambda: seconds_of(lambda: ask(hasher.port, post(b"hello"))), 0.2)
+            took = quickest(lambda: ask(hasher.port, post(b"hello")), 0.2)
         assert 0.1 <= took < 0.1 + scale(0.1)
 
 
