@@ -21,6 +21,14 @@ def assert_answer(answer, status, body, content_type="text/plain; charset=utf-8"
                               "content-type": content_type, **more}
 
 
+def receive(connection, size):
+    """The next `size` bytes, fewer where the other side closes before."""
+    data = b""
+    while len(data) < size and (piece := connection.recv(size - len(data))):
+        data += piece
+    return data
+
+
 def quickest(action, enough, tries=5):
     """The least time that it takes in a few tries, of which the first below `enough` seconds is the last.
 

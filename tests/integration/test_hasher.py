@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from asking import assert_answer, dripping, quickest, request_bytes
+from asking import assert_answer, dripping, quickest, receive, request_bytes
 from harness import (Answer, SANITIZED, Service, answer_after_sending, ask, collect, open_socket, private_kib,
                      raw, read_to_end, scale)
 
@@ -150,7 +150,7 @@ def test_one_that_expects_it_is_told_to_continue_once(hasher, make):
     go_on = b"HTTP/1.1 100 Continue\r\n\r\n"
     with open_socket(hasher.port) as connection:
         connection.sendall(start + b"\r\n\r\n")
-        assert read_to_end(connection, len(go_on)) == go_on
+        assert receive(connection, len(go_on)) == go_on
         connection.sendall(body)
         assert_digest(Answer(read_to_end(connection)), b"hello")
     received = raw(hasher.port, request)  # one that does not wait for it
@@ -256,7 +256,7 @@ def test_one_that_waits_to_continue_may_wait_in_the_queue_for_longer_than_a_requ
         client = stack.enter_context(open_socket(hasher.port, timeout=60))
         begun = time.monotonic()
         client.sendall(head("Content-Length: 5", "Expect: 100-continue"))
-        assert read_to_end(client, 25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert receive(client, 25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         assert time.monotonic() - begun > 10
         time.sleep(0.2)
         client.sendall(b"hello")
