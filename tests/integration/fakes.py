@@ -1,18 +1,15 @@
 """Stand-ins for neighbours that misbehave in ways that the real ones cannot, and for networks that fail.
 
 FakeHttp    an rng or a hasher that answers whatever a test wants: wrong, late, in part, or not at all
-Proxy       a TCP proxy that can be cut or made to hold what passes
-RedisProxy  a Proxy that knows Redis' commands, and can break a connection before or after one of them
+RedisProxy  stands before a real Redis, knows its commands, and can break a connection before or after one of them
 Namespace   a network of its own, with names and name servers as a test wants them; needs root
 FakeDns     the name server in it, which may be silent
 """
 
 import contextlib
 import ctypes
-import fcntl
 import hashlib
 import os
-import shutil
 import socket
 import struct
 import subprocess
@@ -20,7 +17,9 @@ import tempfile
 import threading
 import time
 
-from harness import eventually
+import pytest
+
+from harness import NAMESPACES, eventually
 
 CLOSE = "close"  # in the script of an answer: end the connection in good order
 RESET = "reset"  # end it with a reset
@@ -29,13 +28,12 @@ HANG = "hang"  # say nothing more, and keep the connection
 
 def http_answer(body, status="200 OK", headers=""):
     """The bytes of an answer. It leaves the connection open: who uses it again is found out."""
-    return (f"HTTP/1.1 {status}\r\nContent-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n"
-            f"{headers}\r\n").encode() + body
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 
 def random_bytes(_request):
-    """What a good rng answers."""
-    return http_answer(os.urandom(32))
+    """What a good rng answers: after some milliseconds, so that a worker without DELAY does not fill the machine."""
+    return [0.005, http_answer(os.urandom(32))]
 
 
 def digest(request):
@@ -45,11 +43,10 @@ def digest(request):
 
 def bytes_whose_digest_begins_with(start, prefix=b""):
     """32 bytes that begin with `prefix` and whose SHA-256 begins with the hexadecimal digits `start`."""
-    for number in range(1 << 24):
-        candidate = (prefix + b"%d" % number).ljust(32, b"\xfe")
-        if hashlib.sha256(candidate).hexdigest().startswith(start):
-            return candidate
-    raise AssertionError("no such bytes")
+    number = 0
+    while not hashlib.sha256(found := (prefix + b"%d" % number).ljust(32, b"\xfe")).hexdigest().startswith(start):
+        number += 1
+    return found
 
 
 class Server:
@@ -60,8 +57,8 @@ class Server:
         self.port = port
         self.namespace = namespace
         self.accepted = 0
+        self.connections = set()  # those that are open
         self._listener = None
-        self._connections = set()
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
@@ -76,11 +73,11 @@ class Server:
 
     @property
     def address(self):
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def listen(self):
         """Takes connections, from now on or again."""
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        family = _family(self.host)
         listener = self.namespace.socket(family) if self.namespace else socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((self.host, self.port))
@@ -100,7 +97,7 @@ class Server:
     def cut(self):
         """Breaks every connection."""
         with self._lock:
-            connections = list(self._connections)
+            connections = list(self.connections)
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -116,7 +113,7 @@ class Server:
                 return
             with self._lock:
                 self.accepted += 1
-                self._connections.add(connection)
+                self.connections.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
@@ -127,122 +124,105 @@ class Server:
             pass  # the other side has left
         finally:
             with self._lock:
-                self._connections.discard(connection)
+                self.connections.discard(connection)
             connection.close()
 
 
 class Request:
-    """A request as it came: .method, .target, .version, .headers (pairs, names in lower case), .body, .at
-    (time.monotonic()), .connection (the client's end), .left (set once its connection has ended)."""
+    """A request as it came: .line, .headers (a dict, names as they came), .body, .at (time.monotonic()),
+    .client (the client's end of the connection)."""
 
-    def __init__(self, head, reader, connection):
-        lines = head.decode("latin-1").split("\r\n")
-        self.method, self.target, self.version = lines[0].split(" ", 2)
-        self.headers = []
-        for line in lines[1:]:
-            name, _, value = line.partition(":")
-            self.headers.append((name.lower(), value.strip()))
-        self.body = reader.read(int(self.header("content-length") or 0))
+    def __init__(self, reader, client):
+        self.line = self._line(reader)
+        self.headers = {}
+        while line := self._line(reader):
+            name, _, value = line.partition(": ")
+            assert name not in self.headers, f"{name} came twice"
+            self.headers[name] = value
+        self.body = reader.read(int(self.headers.get("Content-Length", 0)))
         self.at = time.monotonic()
-        self.connection = connection
-        self.left = threading.Event()
+        self.client = client
 
-    def header(self, name):
-        """The header's value, None without one; the test fails when it came twice."""
-        values = [value for key, value in self.headers if key == name]
-        assert len(values) <= 1, f"{name} came {len(values)} times"
-        return values[0] if values else None
+    @staticmethod
+    def _line(reader):
+        line = reader.readline(65536)
+        if not line.endswith(b"\r\n"):
+            raise EOFError
+        return line[:-2].decode("latin-1")
 
 
 class FakeHttp(Server):
     """An HTTP service that answers what `answer(request)` returns.
 
     That is bytes, sent as they are, or a list of steps: bytes to send, a number of seconds to wait, CLOSE,
-    RESET, HANG. `answer` may be replaced at any time. Every request is put into .requests, and with its
-    service's name into `journal`, a list that several fakes may share.
+    RESET, HANG. `answer` may be replaced at any time. Every request is put into .requests.
     """
 
-    def __init__(self, answer, name="", journal=None, **where):
+    def __init__(self, answer, **where):
         super().__init__(**where)
         self.answer = answer
-        self.name = name
-        self.journal = journal
         self.requests = []
 
     @property
     def url(self):
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        return f"http://{self.address}"
+
+    def await_requests(self, more=1, timeout=10):
+        goal = len(self.requests) + more
+        eventually(lambda: len(self.requests) >= goal, timeout, what=f"{more} requests")
 
     def serve(self, connection):
-        peer = connection.getpeername()
-        requests = []
-        try:
-            with connection.makefile("rb") as reader:
-                while True:
-                    head = self._read_head(reader)
-                    request = Request(head, reader, peer)
-                    requests.append(request)
-                    self.requests.append(request)
-                    if self.journal is not None:
-                        self.journal.append((self.name, request))
-                    if self._play(connection, self.answer(request)):
+        client = connection.getpeername()
+        with connection.makefile("rb") as reader:
+            while True:
+                request = Request(reader, client)
+                self.requests.append(request)
+                steps = self.answer(request)
+                for step in [steps] if isinstance(steps, bytes) else steps:
+                    if step == CLOSE:
                         return
-        finally:
-            for request in requests:
-                request.left.set()
+                    self._take(step, connection, reader)
 
-    @staticmethod
-    def _read_head(reader):
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            line = reader.readline(65536)
-            if not line:
-                raise EOFError
-            head += line
-        return head[:-4]
-
-    def _play(self, connection, steps):
-        """Takes the steps of an answer; true when the connection is to be closed."""
-        for step in [steps] if isinstance(steps, bytes) else steps:
-            if isinstance(step, bytes):
-                connection.sendall(step)
-            elif step == CLOSE:
-                return True
-            elif step == RESET:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                return True
-            elif step == HANG:
-                connection.settimeout(None)
-                while connection.recv(4096):
-                    pass
-                return True
-            else:
-                self._ended.wait(step)
-        return False
+    def _take(self, step, connection, reader):
+        if isinstance(step, bytes):
+            connection.sendall(step)
+        elif step == RESET:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise EOFError
+        elif step == HANG:
+            reader.read()
+            raise EOFError
+        else:
+            self._ended.wait(step)
 
 
-class Proxy(Server):
-    """Passes connections on to a port on 127.0.0.1.
+class RedisProxy(Server):
+    """Stands before a real Redis and sees its commands one by one: .commands, lists of bytes.
 
-    cut() breaks the connections, refuse() and listen() close and open it, hold() keeps what the client sends
-    from going on until release().
+    break_before(b"INCRBY") breaks the connection instead of passing the next such command on, break_after
+    lets Redis carry it out and breaks the connection instead of passing the reply on; .broken is then set.
     """
 
-    def __init__(self, target_port, **where):
+    def __init__(self, redis, **where):
         super().__init__(**where)
-        self.target_port = target_port
-        self._flow = threading.Event()
-        self._flow.set()
+        self.target_port = redis.port
+        self.commands = []
+        self.broken = threading.Event()
+        self._before = None
+        self._after = None
+        self._swallow = set()
 
     @property
     def url(self):
-        return f"http://{self.host}:{self.port}"
+        return f"redis://{self.address}"
 
-    def hold(self):
-        self._flow.clear()
+    def break_before(self, word):
+        self.broken.clear()
+        self._before = word
 
-    def release(self):
-        self._flow.set()
+    def break_after(self, word):
+        self.broken.clear()
+        self._after = word
 
     def serve(self, connection):
         with socket.create_connection(("127.0.0.1", self.target_port)) as target:
@@ -258,58 +238,9 @@ class Proxy(Server):
 
     def forward(self, connection, target):
         """Passes on what the client says, until it ends."""
-        while data := connection.recv(65536):
-            self._flow.wait()
-            target.sendall(data)
-
-    def pass_back(self, connection, data):
-        """Passes on what the target says."""
-        connection.sendall(data)
-
-    def _pass_back(self, target, connection):
-        with contextlib.suppress(OSError):
-            while data := target.recv(65536):
-                self.pass_back(connection, data)
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-
-
-class RedisProxy(Proxy):
-    """A Proxy before a real Redis that sees the commands one by one, in .commands (lists of bytes).
-
-    break_before(b"INCRBY") breaks the connection instead of passing the next such command on, break_after
-    lets Redis carry it out and breaks the connection instead of passing the reply on; .broken is then set.
-    """
-
-    def __init__(self, redis, name="redis", journal=None, **where):
-        super().__init__(redis.port, **where)
-        self.name = name
-        self.journal = journal
-        self.commands = []
-        self.broken = threading.Event()
-        self._before = None
-        self._after = None
-        self._swallow = set()
-
-    @property
-    def url(self):
-        return f"redis://{self.host}:{self.port}"
-
-    def break_before(self, word):
-        self.broken.clear()
-        self._before = word
-
-    def break_after(self, word):
-        self.broken.clear()
-        self._after = word
-
-    def forward(self, connection, target):
         with connection.makefile("rb") as reader:
             while command := self._read_command(reader):
-                self._flow.wait()
                 self.commands.append(command)
-                if self.journal is not None:
-                    self.journal.append((self.name, command))
                 if command[0] == self._before:
                     self._before = None
                     self.broken.set()
@@ -323,39 +254,36 @@ class RedisProxy(Proxy):
     @staticmethod
     def _read_command(reader):
         line = reader.readline()
-        if not line:
-            return None
-        assert line[:1] == b"*", f"not a Redis command: {line!r}"
+        assert line[:1] in (b"*", b""), f"not a Redis command: {line!r}"
         command = []
-        for _ in range(int(line[1:])):
+        for _ in range(int(line[1:] or 0)):
             size = int(reader.readline()[1:])
             command.append(reader.read(size + 2)[:-2])
         return command
 
     def pass_back(self, connection, data):
+        """Passes on what Redis says."""
         if connection in self._swallow:
             self._swallow.discard(connection)
             self.broken.set()
             raise OSError("broken on purpose")
         connection.sendall(data)
 
+    def _pass_back(self, target, connection):
+        with contextlib.suppress(OSError):
+            while data := target.recv(65536):
+                self.pass_back(connection, data)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
 
 # ----------------------------------------------------------------------------------------- names and networks
 
-
-def _setns(fd):
-    """Moves the calling thread into a network namespace. (os.setns came with Python 3.12.)"""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(fd, 0x40000000) != 0:  # CLONE_NEWNET
-        raise OSError(ctypes.get_errno(), "setns")
+needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
 
 
 def namespaces_are_possible():
-    """False where this user may not make network and mount namespaces."""
-    if not hasattr(namespaces_are_possible, "answer"):
-        tried = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True, check=False)
-        namespaces_are_possible.answer = os.geteuid() == 0 and tried.returncode == 0
-    return namespaces_are_possible.answer
+    return NAMESPACES
 
 
 class Namespace:
@@ -366,42 +294,26 @@ class Namespace:
     the lookup fails at once) unless there is a FakeDns.
     """
 
+    _SCRIPT = ("ip link set lo up && mount --bind hosts /etc/hosts && mount --bind resolv.conf /etc/resolv.conf && "
+               "echo ready && cd / && exec sleep 3600")
+
     def __init__(self, hosts="", resolv="nameserver 127.0.0.1\n"):
-        self._hosts = hosts
-        self._resolv = resolv
-        self.folder = None
-        self._keeper = None
-        self._net = None
+        self._files = tempfile.TemporaryDirectory(prefix="dockercoins-names-")
+        for name, text in (("hosts", "127.0.0.1 localhost\n" + hosts), ("resolv.conf", resolv)):
+            with open(os.path.join(self._files.name, name), "w", encoding="ascii") as file:
+                file.write(text)
 
     def __enter__(self):
-        self.folder = tempfile.mkdtemp(prefix="dockercoins-names-")
-        try:
-            for name in ("hosts", "resolv.conf"):
-                with open(os.path.join(self.folder, name), "w", encoding="ascii"):
-                    pass
-            self._write("resolv.conf", self._resolv)
-            self.set_hosts(self._hosts)
-            script = ('for file in hosts resolv.conf; do mount --bind "$1/$file" "/etc/$file" || exit; done; '
-                      'echo ready; exec sleep 3600')
-            command = ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", script, "sh"]
-            self._keeper = subprocess.Popen([*command, self.folder], stdout=subprocess.PIPE)
-            assert self._keeper.stdout.readline() == b"ready\n", "no namespace"
-            self._net = os.open(f"/proc/{self._keeper.pid}/ns/net", os.O_RDONLY)
-            with self.socket() as control:
-                fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", 0x1))  # SIOCSIFFLAGS, IFF_UP
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+        self._keeper = subprocess.Popen(["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c",
+                                         self._SCRIPT], cwd=self._files.name, stdout=subprocess.PIPE)
+        assert self._keeper.stdout.readline() == b"ready\n", "no namespace"
         return self
 
     def __exit__(self, *_):
-        if self._net is not None:
-            os.close(self._net)
-        if self._keeper is not None:
-            self._keeper.kill()
-            self._keeper.wait()
-            self._keeper.stdout.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._keeper.kill()
+        self._keeper.wait()
+        self._keeper.stdout.close()
+        self._files.cleanup()
 
     @property
     def pid(self):
@@ -411,39 +323,28 @@ class Namespace:
     @property
     def prefix(self):
         """The words that run a command in here."""
-        return ["nsenter", f"--target={self._keeper.pid}", "--mount", "--net", "--"]
+        return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--"]
 
     def set_hosts(self, text):
         """What /etc/hosts says from now on."""
-        self._write("hosts", "127.0.0.1 localhost\n" + text)
+        # In place: the mount is of this very file. And never empty in between.
+        with open(os.path.join(self._files.name, "hosts"), "r+", encoding="ascii") as file:
+            file.write("127.0.0.1 localhost\n" + text)
+            file.truncate()
 
     def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
         """A new socket in here, for the test's own use."""
         made = []
 
-        def make():
-            try:
-                _setns(self._net)
-                made.append(socket.socket(family, kind))
-            except OSError as error:
-                made.append(error)
+        def make():  # in a thread, which alone moves. (os.setns came with Python 3.12.)
+            with open(f"/proc/{self.pid}/ns/net", encoding="ascii") as namespace:
+                if ctypes.CDLL(None).setns(namespace.fileno(), 0x40000000) == 0:  # CLONE_NEWNET
+                    made.append(socket.socket(family, kind))
 
         maker = threading.Thread(target=make)
         maker.start()
         maker.join()
-        if isinstance(made[0], OSError):
-            raise made[0]
         return made[0]
-
-    def _write(self, name, text):
-        # In place: the mount is of this very file. And never empty in between.
-        fd = os.open(os.path.join(self.folder, name), os.O_WRONLY)
-        try:
-            data = text.encode()
-            os.pwrite(fd, data, 0)
-            os.ftruncate(fd, len(data))
-        finally:
-            os.close(fd)
 
 
 def _family(address):
@@ -463,7 +364,6 @@ class FakeDns:
         self.records = records or {}
         self.silent = silent
         self.asked = 0
-        self._socket = None
 
     def __enter__(self):
         self._socket = self.namespace.socket(_family(self.address), socket.SOCK_DGRAM)
