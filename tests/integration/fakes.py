@@ -59,7 +59,6 @@ class Server:
         self.accepted = 0
         self.connections = set()  # those that are open
         self._listener = None
-        self._lock = threading.Lock()
         self._ended = threading.Event()
 
     def __enter__(self):
@@ -96,9 +95,7 @@ class Server:
 
     def cut(self):
         """Breaks every connection."""
-        with self._lock:
-            connections = list(self.connections)
-        for connection in connections:
+        for connection in list(self.connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -111,9 +108,8 @@ class Server:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with self._lock:
-                self.accepted += 1
-                self.connections.add(connection)
+            self.accepted += 1
+            self.connections.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
@@ -123,8 +119,7 @@ class Server:
         except (OSError, EOFError):
             pass  # the other side has left
         finally:
-            with self._lock:
-                self.connections.discard(connection)
+            self.connections.discard(connection)
             connection.close()
 
 
@@ -179,27 +174,22 @@ class FakeHttp(Server):
                 self.requests.append(request)
                 steps = self.answer(request)
                 for step in [steps] if isinstance(steps, bytes) else steps:
-                    if step == CLOSE:
+                    if isinstance(step, bytes):
+                        connection.sendall(step)
+                    elif step == HANG:
+                        reader.read()
+                    elif step == RESET:
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    elif step != CLOSE:
+                        self._ended.wait(step)
+                    if step in (CLOSE, HANG, RESET):
                         return
-                    self._take(step, connection, reader)
-
-    def _take(self, step, connection, reader):
-        if isinstance(step, bytes):
-            connection.sendall(step)
-        elif step == RESET:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            raise EOFError
-        elif step == HANG:
-            reader.read()
-            raise EOFError
-        else:
-            self._ended.wait(step)
 
 
 class RedisProxy(Server):
     """Stands before a real Redis and sees its commands one by one: .commands, lists of bytes.
 
-    break_before(b"INCRBY") breaks the connection instead of passing the next such command on, break_after
+    .break_before = b"INCRBY" breaks the connection instead of passing the next such command on, .break_after
     lets Redis carry it out and breaks the connection instead of passing the reply on; .broken is then set.
     """
 
@@ -208,21 +198,13 @@ class RedisProxy(Server):
         self.target_port = redis.port
         self.commands = []
         self.broken = threading.Event()
-        self._before = None
-        self._after = None
-        self._swallow = set()
+        self.break_before = None
+        self.break_after = None
+        self._swallow = None
 
     @property
     def url(self):
         return f"redis://{self.address}"
-
-    def break_before(self, word):
-        self.broken.clear()
-        self._before = word
-
-    def break_after(self, word):
-        self.broken.clear()
-        self._after = word
 
     def serve(self, connection):
         with socket.create_connection(("127.0.0.1", self.target_port)) as target:
@@ -241,13 +223,13 @@ class RedisProxy(Server):
         with connection.makefile("rb") as reader:
             while command := self._read_command(reader):
                 self.commands.append(command)
-                if command[0] == self._before:
-                    self._before = None
+                if command[0] == self.break_before:
+                    self.break_before = None
                     self.broken.set()
                     return
-                if command[0] == self._after:
-                    self._after = None
-                    self._swallow.add(connection)
+                if command[0] == self.break_after:
+                    self.break_after = None
+                    self._swallow = connection
                 words = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
                 target.sendall(b"*%d\r\n" % len(command) + words)
 
@@ -263,8 +245,7 @@ class RedisProxy(Server):
 
     def pass_back(self, connection, data):
         """Passes on what Redis says."""
-        if connection in self._swallow:
-            self._swallow.discard(connection)
+        if connection is self._swallow:
             self.broken.set()
             raise OSError("broken on purpose")
         connection.sendall(data)
