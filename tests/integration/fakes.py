@@ -9,6 +9,7 @@ FakeDns     the name server in it, which may be silent
 import contextlib
 import ctypes
 import hashlib
+import http.client
 import os
 import socket
 import struct
@@ -128,22 +129,15 @@ class Request:
     .client (the client's end of the connection)."""
 
     def __init__(self, reader, client):
-        self.line = self._line(reader)
-        self.headers = {}
-        while line := self._line(reader):
-            name, _, value = line.partition(": ")
-            assert name not in self.headers, f"{name} came twice"
-            self.headers[name] = value
+        self.line = reader.readline(65536).decode().rstrip("\r\n")
+        if not self.line:
+            raise EOFError
+        headers = http.client.parse_headers(reader)
+        self.headers = dict(headers)
+        assert len(self.headers) == len(headers), "a header came twice"
         self.body = reader.read(int(self.headers.get("Content-Length", 0)))
         self.at = time.monotonic()
         self.client = client
-
-    @staticmethod
-    def _line(reader):
-        line = reader.readline(65536)
-        if not line.endswith(b"\r\n"):
-            raise EOFError
-        return line[:-2].decode("latin-1")
 
 
 class FakeHttp(Server):
@@ -340,18 +334,16 @@ class FakeDns:
     """
 
     def __init__(self, namespace, records=None, silent=False, address="127.0.0.1"):
-        self.namespace = namespace
-        self.address = address
         self.records = records or {}
         self.silent = silent
         self.asked = 0
+        self._running = True
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._socket = namespace.socket(_family(address), socket.SOCK_DGRAM)
+        self._socket.bind((address, 53))
+        self._socket.settimeout(0.1)
 
     def __enter__(self):
-        self._socket = self.namespace.socket(_family(self.address), socket.SOCK_DGRAM)
-        self._socket.bind((self.address, 53))
-        self._socket.settimeout(0.1)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._running = True
         self._thread.start()
         return self
 
@@ -359,10 +351,6 @@ class FakeDns:
         self._running = False
         self._thread.join()
         self._socket.close()
-
-    def wait_until_asked(self, timeout=5):
-        """Waits for the first query."""
-        eventually(lambda: self.asked, timeout, what="a query to the name server")
 
     def _run(self):
         while self._running:
@@ -375,16 +363,13 @@ class FakeDns:
                 self._socket.sendto(self._answer(query), client)
 
     def _answer(self, query):
-        labels = []
-        at = 12
-        while query[at]:
-            labels.append(query[at + 1:at + 1 + query[at]].decode())
-            at += 1 + query[at]
-        question = query[12:at + 5]
-        kind = struct.unpack(">H", query[at + 1:at + 3])[0]
-        addresses = self.records.get(".".join(labels))
+        end = query.index(b"\0", 12) + 5
+        question = query[12:end]
+        labels = bytes(byte if byte > 32 else 46 for byte in question[1:-5])  # a dot for each length
+        kind = struct.unpack(">H", query[end - 4:end - 2])[0]
+        addresses = self.records.get(labels.decode(), [])
         family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)  # A, AAAA
-        found = [socket.inet_pton(family, address) for address in addresses or [] if _family(address) == family]
+        found = [socket.inet_pton(family, address) for address in addresses if _family(address) == family]
         code = 0 if addresses else 3  # NXDOMAIN
         head = query[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(found), 0, 0)
         return head + question + b"".join(struct.pack(">HHHIH", 0xC00C, kind, 1, 0, len(address)) + address

@@ -306,7 +306,7 @@ def test_what_is_left_is_stored_at_a_stop_while_the_name_server_is_silent_about_
     with Namespace("127.0.0.1 rng\n") as namespace, FakeDns(namespace, silent=True) as names:
         with Mine(redis, namespace, "http://rng") as mine:
             mine.play((10, lambda _: namespace.set_hosts("")))
-            names.wait_until_asked()
+            eventually(lambda: names.asked, what="a query")
             mine.proxy.cut()
             mine.worker.stop()
             assert counted(redis) == len(mine.digests)
