@@ -51,7 +51,7 @@ def bytes_whose_digest_begins_with(start, prefix=b""):
 
 
 class Server:
-    """Listens on a port and serves every connection in a thread of its own; a context manager."""
+    """Listens on a port and has serve(connection) called for each in a thread of its own; a context manager."""
 
     def __init__(self, port=0, host="127.0.0.1", namespace=None):
         self.host = host
@@ -59,7 +59,7 @@ class Server:
         self.namespace = namespace
         self.accepted = 0
         self.connections = set()  # those that are open
-        self._listener = None
+        self._listener = socket.socket()
         self._ended = threading.Event()
 
     def __enter__(self):
@@ -78,30 +78,24 @@ class Server:
     def listen(self):
         """Takes connections, from now on or again."""
         family = _family(self.host)
-        listener = self.namespace.socket(family) if self.namespace else socket.socket(family)
+        self._listener = listener = self.namespace.socket(family) if self.namespace else socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((self.host, self.port))
         listener.listen(256)
         self.port = listener.getsockname()[1]
-        self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def refuse(self):
         """Takes no more connections: they are refused. Those that exist live on."""
-        if self._listener is not None:
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-            self._listener.close()
-            self._listener = None
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        self._listener.close()
 
     def cut(self):
         """Breaks every connection."""
         for connection in list(self.connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-    def serve(self, connection):
-        raise NotImplementedError
 
     def _accept(self, listener):
         while True:
@@ -292,17 +286,15 @@ class Namespace:
 
     @property
     def pid(self):
-        """A process in here."""
         return self._keeper.pid
 
     @property
     def prefix(self):
-        """The words that run a command in here."""
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--"]
 
     def set_hosts(self, text):
         """What /etc/hosts says from now on."""
-        # In place: the mount is of this very file. And never empty in between.
+        # In place, as the mount is of this very file, and never empty in between.
         with open(os.path.join(self._files.name, "hosts"), "r+", encoding="ascii") as file:
             file.write("127.0.0.1 localhost\n" + text)
             file.truncate()

@@ -5,6 +5,7 @@ The other side of the wire is the judge: what hasher answered, by its access log
 DOCKERCOINS_SEED  repeats a run of the tests that draw their troubles at random; it is printed
 """
 
+import contextlib
 import hashlib
 import os
 import random
@@ -35,31 +36,22 @@ def told(*logs):
     return [int(number) for log in logs for number in update.findall(log)]
 
 
-# ------------------------------------------------------------------------------------------------ at random
-
-
-class Crowd:
-    """Workers that mine at real services, and what a bad day does to them; a context manager."""
+class Crowd(contextlib.ExitStack):
+    """Workers that mine at real services, and what a bad day does to them."""
 
     WORKERS = 5
 
     def __init__(self, redis):
-        self.redis = redis
+        super().__init__()
         seed = int(os.environ.get("DOCKERCOINS_SEED") or time.time_ns() % 1000000)
         print(f"DOCKERCOINS_SEED={seed}")
         self.random = random.Random(seed)
+        self.redis = redis
         self.ports = {"rng": free_port(), "hasher": free_port()}
         self.running = []
         self.past = []
-
-    def __enter__(self):
         for name in [*self.ports, *["worker"] * self.WORKERS]:
             self._start(name)
-        return self
-
-    def __exit__(self, *what):
-        for service in self.running:
-            service.__exit__(*what)
 
     def _start(self, name):
         if name == "worker":
@@ -67,7 +59,7 @@ class Crowd:
             service = Service(name, DELAY_MS=10, REDIS_URL=self.redis.url, **settings)
         else:
             service = Service(name, DELAY_MS=5, PORT=self.ports[name])
-        self.running.append(service.start())
+        self.running.append(self.enter_context(service))
 
     def stop(self, name):
         """Stops one of that name with TERM, at whatever it is just doing."""
@@ -76,24 +68,17 @@ class Crowd:
         self.running.remove(service)
         self.past.append(service)
         assert service.stop()[0] == 0
-        service.__exit__(None, None, None)
 
     def restart(self, name):
-        """For a moment there is one less of it."""
-        self.stop(name)
-        time.sleep(self.random.uniform(0, 0.3))
-        self._start(name)
+        """For a moment there is one less of it. Redis keeps its data."""
+        self.redis.stop() if name == "redis" else self.stop(name)
+        time.sleep(self.random.uniform(0, 0.4))
+        self.redis.start() if name == "redis" else self._start(name)
 
     def pause_redis(self):
         self.redis.pause()
         time.sleep(self.random.uniform(0.2, 1.2))
         self.redis.resume()
-
-    def restart_redis(self):
-        """With its data; for a moment there is none."""
-        self.redis.stop()
-        time.sleep(self.random.uniform(0, 0.5))
-        self.redis.start()
 
     def finish(self):
         """Ends it all, so that every log is complete. Returns how many digests hasher gave, and the workers' logs."""
@@ -108,12 +93,11 @@ class Crowd:
 def test_whatever_is_stopped_and_restarted_the_count_is_exact(rounds, breaks):
     """Where Redis itself is restarted, an update that was done when its connection broke may be sent again."""
     with Redis() as redis, Crowd(redis) as crowd:
-        troubles = ["worker", "worker", "worker", "rng", "hasher", crowd.pause_redis] * rounds
-        troubles += [crowd.restart_redis] * breaks
+        troubles = ["worker", "worker", "worker", "rng", "hasher", "pause"] * rounds + ["redis"] * breaks
         crowd.random.shuffle(troubles)
         for trouble in troubles:
             time.sleep(crowd.random.uniform(0, 0.6))
-            crowd.restart(trouble) if isinstance(trouble, str) else trouble()
+            crowd.pause_redis() if trouble == "pause" else crowd.restart(trouble)
         answered, logs = crowd.finish()
         in_redis, updates = counted(redis), told(*logs)
         print(f"answered {answered}, counted {in_redis}, told {sum(updates)}, workers {len(logs)}")
@@ -126,36 +110,24 @@ def test_whatever_is_stopped_and_restarted_the_count_is_exact(rounds, breaks):
         assert {name.decode()[:8] for name in coins} == found != set()
 
 
-# ---------------------------------------------------------------------------------------- one thing at a time
-
-
-class Mine:
+class Mine(contextlib.ExitStack):
     """A worker between fakes that keep the books, and a proxy before its Redis: .digests is what hasher gave, of
-    which the 8th is a coin. A context manager.
+    which the 8th is a coin.
     """
 
     def __init__(self, redis, namespace=None, rng_url=None):
+        super().__init__()
         self.redis = redis
         self.digests = []
         self.on_hash = {}
         self.drawn = 0
-        self.rng = FakeHttp(self._draw, port=80 if rng_url else 0, namespace=namespace)
-        self.hasher = FakeHttp(self._hash, namespace=namespace)
-        self.proxy = RedisProxy(redis, namespace=namespace)
-        self._rng_url = rng_url
-        self._prefix = namespace.prefix if namespace else ()
-
-    def __enter__(self):
-        self._servers = [server.__enter__() for server in (self.rng, self.hasher, self.proxy)]
-        self.worker = Service("worker", prefix=self._prefix, DELAY_MS=10, RNG_URL=self._rng_url or self.rng.url,
-                              HASHER_URL=self.hasher.url, REDIS_URL=self.proxy.url).start()
-        return self
-
-    def __exit__(self, *what):
-        self.redis.resume()
-        self.worker.__exit__(*what)
-        for server in self._servers:
-            server.__exit__(*what)
+        self.rng = self.enter_context(FakeHttp(self._draw, port=80 if rng_url else 0, namespace=namespace))
+        self.hasher = self.enter_context(FakeHttp(self._hash, namespace=namespace))
+        self.proxy = self.enter_context(RedisProxy(redis, namespace=namespace))
+        self.worker = self.enter_context(Service(
+            "worker", prefix=namespace.prefix if namespace else [], DELAY_MS=10, RNG_URL=rng_url or self.rng.url,
+            HASHER_URL=self.hasher.url, REDIS_URL=self.proxy.url))
+        self.callback(redis.resume)
 
     def _draw(self, _request):
         self.drawn += 1
@@ -173,20 +145,16 @@ class Mine:
         an action before that hash is answered; `range(N)` waits for N more hashes.
         """
         for step in steps:
-            if isinstance(step, tuple):
-                self.on_hash[step[0]] = step[1]
-                self.await_hashes(step[0])
-            elif isinstance(step, range):
-                self.await_hashes(len(self.digests) + len(step))
+            if isinstance(step, (tuple, range)):
+                number = step[0] if isinstance(step, tuple) else len(self.digests) + len(step)
+                self.on_hash |= {number: step[1]} if isinstance(step, tuple) else {}
+                eventually(lambda: len(self.digests) >= number, 20, what=f"{number} hashes")
             elif isinstance(step, str):
                 self.worker.wait_for_line(step, 20)
             elif callable(step):
                 step(self)
             else:
                 time.sleep(step)
-
-    def await_hashes(self, number):
-        eventually(lambda: len(self.digests) >= number, 20, what=f"{number} hashes")
 
     def hang(self):
         """Redis takes commands and answers none."""
@@ -219,10 +187,6 @@ class Mine:
     def hang_rng(self):
         self.rng.answer = lambda _: [HANG]
         self.rng.await_requests(1)
-
-    def hang_hasher(self):
-        self.hasher.answer = lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n0", HANG]
-        self.hasher.await_requests(1)
 
     def break_hasher(self):
         self.hasher.answer = lambda _: http_answer(b"", "500 No")
@@ -276,15 +240,11 @@ def test_an_update_whose_connection_broke_after_redis_did_it_counts_twice_at_mos
         assert mine.is_exact(too_many=twice)
 
 
-# ------------------------------------------------------------------------------------------------- at a stop
-
-
 STOPS = {
     "mining": [range(10)],
     "the connection has ended": [(10, lambda mine: mine.proxy.cut())],
     "redis hangs, and answers just in time": [(8, Mine.hang), 0.1, Mine.term, 0.2, Mine.resume],
     "rng hangs": [range(10), Mine.hang_rng],
-    "hasher hangs in its answer": [range(10), Mine.hang_hasher],
     "backing off, though redis is back": [(8, Mine.go_away), BACKS_OFF, Mine.come_back],
     "redis comes back just in time": [(8, Mine.go_away), BACKS_OFF, Mine.term, "Not stored at the end", Mine.come_back],
     "backing off from hasher": [range(10), Mine.break_hasher, BACKS_OFF],

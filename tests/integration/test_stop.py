@@ -14,8 +14,8 @@ import time
 import pytest
 
 from fakes import FakeDns, Namespace, RedisProxy
-from harness import (NAMESPACES, STOPS_WITHIN, Answer, Blackhole, Redis, Service, collect, eventually, http, open_socket,
-                     read_to_end)
+from harness import (NAMESPACES, STOPS_WITHIN, Answer, Blackhole, Redis, Service, alone, collect, eventually, http,
+                     open_socket, read_to_end)
 
 GET_32 = b"GET /32 HTTP/1.1\r\nHost: x\r\n\r\n"
 POST_HELLO = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -24,11 +24,9 @@ SERVERS = ["rng", "hasher", "webui"]
 
 
 def start(stack, name, **env):
-    """A service that runs until the stack ends or the test stops it; webui and worker without a Redis."""
-    if name in ("webui", "worker"):
-        env.setdefault("REDIS_URL", "redis://127.0.0.1:1")
-    one = stack.enter_context(Service(name, **env))
-    one.wait_for_line("INFO:worker" if name == "worker" else "running on port", 10)
+    """A service that is up, and runs until the stack ends or the test stops it."""
+    one = stack.enter_context(alone(name, **env))
+    one.wait_for_line("running on port|INFO:worker", 10)
     return one
 
 
@@ -58,9 +56,6 @@ def fixture_stack():
         yield stack
 
 
-# ------------------------------------------------------------------------------------------ the signal itself
-
-
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("name", [*SERVERS, "worker"])
 def test_stops_when_idle_as_process_1_of_its_container(stack, name, sig):
@@ -85,7 +80,7 @@ def test_a_signal_that_comes_while_it_starts_is_not_lost(stack, name):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, {signal.SIGTERM})
     for moment in range(10):
-        with Service(name, REDIS_URL="redis://127.0.0.1:1") as one:
+        with alone(name) as one:
             time.sleep(0.003 * moment)
             assert_stops(one)
 
@@ -156,29 +151,22 @@ def readyz(port):
         return status, body
 
 
-# ------------------------------------------------------------------------------------ states of the services
-
-
 def with_clients_that_never_get_done(stack, name):
     one = start(stack, name)
     head = b"GET /32 HTTP/1.1\r\nHost: x\r\nX-Half: "
     body = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nhalf"
-    quiet = send(stack, one.port, [b"", head, body] * 20)
-    dripping = send(stack, one.port, [head, body] * 20)
-    done = threading.Event()
+    connections = send(stack, one.port, [b"", head, body, head, body] * 20)
 
     def drip():
-        while not done.wait(0.03):
-            for connection in dripping:
+        while one.running:
+            for connection in connections[3::5] + connections[4::5]:
                 with contextlib.suppress(OSError):
                     connection.send(b"y")
+            time.sleep(0.03)
 
-    thread = threading.Thread(target=drip)
-    thread.start()
-    stack.callback(thread.join)
-    stack.callback(done.set)
+    threading.Thread(target=drip, daemon=True).start()
     time.sleep(0.2)
-    return one, [*quiet, *dripping]
+    return one, connections
 
 
 def with_clients_that_do_not_read(stack, name):
@@ -223,9 +211,6 @@ def test_a_service_stops(stack, state, name):
         assert data == b"" or 400 <= Answer(data).status <= 503
 
 
-# ------------------------------------------------------------------------- states of what a service waits for
-
-
 def missing(_stack):
     return "127.0.0.1:1", None
 
@@ -262,6 +247,11 @@ def test_a_worker_stops_whatever_it_waits_for(stack, state, what):
     assert_stops(worker)
 
 
+def test_a_worker_stops_in_the_middle_of_its_work(stack):
+    worker = start(stack, "worker", DELAY_MS=60000, REDIS_URL=stack.enter_context(Redis()).url)
+    assert_stops(worker)
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_webui_stops_whatever_its_redis_does(stack, state):
     address, namespace = state(stack)
@@ -273,9 +263,3 @@ def test_webui_stops_whatever_its_redis_does(stack, state):
     time.sleep(0.2)
     assert_stops(webui)
     assert_refused(asking)
-
-
-def test_a_worker_stops_in_the_middle_of_its_work(stack):
-    redis = stack.enter_context(Redis())
-    worker = start(stack, "worker", DELAY_MS=60000, REDIS_URL=redis.url)
-    assert_stops(worker)
