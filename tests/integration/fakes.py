@@ -1,7 +1,7 @@
 """Stand-ins for neighbours that misbehave in ways that the real ones cannot, and for networks that fail.
 
 FakeHttp    an rng or a hasher that answers whatever a test wants: wrong, late, in part, or not at all
-RedisProxy  stands before a real Redis, knows its commands, and can break a connection before or after one of them
+RedisProxy  stands before a real Redis, and can break a connection before or after one of its commands
 Namespace   a network of its own, with names and name servers as a test wants them; needs root
 FakeDns     the name server in it, which may be silent
 """
@@ -27,13 +27,13 @@ RESET = "reset"  # end it with a reset
 HANG = "hang"  # say nothing more, and keep the connection
 
 
-def http_answer(body, status="200 OK", headers=""):
+def http_answer(body, status="200 OK"):
     """The bytes of an answer. It leaves the connection open: who uses it again is found out."""
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def random_bytes(_request):
-    """What a good rng answers: after some milliseconds, so that a worker without DELAY does not fill the machine."""
+    """What a good rng answers, some milliseconds later: a worker without DELAY would fill the machine."""
     return [0.005, http_answer(os.urandom(32))]
 
 
@@ -44,14 +44,12 @@ def digest(request):
 
 def bytes_whose_digest_begins_with(start, prefix=b""):
     """32 bytes that begin with `prefix` and whose SHA-256 begins with the hexadecimal digits `start`."""
-    number = 0
-    while not hashlib.sha256(found := (prefix + b"%d" % number).ljust(32, b"\xfe")).hexdigest().startswith(start):
-        number += 1
-    return found
+    candidates = ((prefix + b"%d" % number).ljust(32, b"\xfe") for number in range(1000))
+    return next(found for found in candidates if hashlib.sha256(found).hexdigest().startswith(start))
 
 
 class Server:
-    """Listens on a port and has serve(connection) called for each in a thread of its own; a context manager."""
+    """Listens on a port, and calls serve(connection) for each in a thread of its own; a context manager."""
 
     def __init__(self, port=0, host="127.0.0.1", namespace=None):
         self.host = host
@@ -246,8 +244,6 @@ class RedisProxy(Server):
             connection.shutdown(socket.SHUT_RDWR)
 
 
-# ----------------------------------------------------------------------------------------- names and networks
-
 needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
 
 
@@ -259,12 +255,12 @@ class Namespace:
     """A machine's worth of network: with its own loopback interface, /etc/hosts and /etc/resolv.conf.
 
     Start a Service in it with prefix=namespace.prefix, and a Server with namespace=namespace. Names come from
-    set_hosts(); every other one is asked of 127.0.0.1:53 in here (or as `resolv` says), where nobody listens (so
-    the lookup fails at once) unless there is a FakeDns.
+    set_hosts(); every other one is asked of 127.0.0.1:53 in here (or as `resolv` says), where nobody listens
+    (so the lookup fails at once) unless there is a FakeDns.
     """
 
-    _SCRIPT = ("ip link set lo up && mount --bind hosts /etc/hosts && mount --bind resolv.conf /etc/resolv.conf && "
-               "echo ready && cd / && exec sleep 3600")
+    _SCRIPT = ("ip link set lo up && mount --bind hosts /etc/hosts && "
+               "mount --bind resolv.conf /etc/resolv.conf && echo ready && cd / && exec sleep 3600")
 
     def __init__(self, hosts="", resolv="nameserver 127.0.0.1\n"):
         self._files = tempfile.TemporaryDirectory(prefix="dockercoins-names-")
@@ -273,8 +269,8 @@ class Namespace:
                 file.write(text)
 
     def __enter__(self):
-        self._keeper = subprocess.Popen(["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c",
-                                         self._SCRIPT], cwd=self._files.name, stdout=subprocess.PIPE)
+        command = ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", self._SCRIPT]
+        self._keeper = subprocess.Popen(command, cwd=self._files.name, stdout=subprocess.PIPE)
         assert self._keeper.stdout.readline() == b"ready\n", "no namespace"
         return self
 
@@ -321,8 +317,8 @@ def _family(address):
 class FakeDns:
     """The name server of a Namespace; a context manager.
 
-    Knows the addresses, IPv4 or IPv6, in .records ({"rng": ["127.0.0.2"]}), says of every other name that it does
-    not exist, and says nothing at all while .silent. .asked counts the queries.
+    Knows the addresses, IPv4 or IPv6, in .records ({"rng": ["127.0.0.2"]}), says of every other name that it
+    does not exist, and says nothing at all while .silent. .asked counts the queries.
     """
 
     def __init__(self, namespace, records=None, silent=False, address="127.0.0.1"):

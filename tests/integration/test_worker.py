@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from fakes import (CLOSE, RESET, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with, digest,
-                   http_answer, needs_namespaces, random_bytes)
+from fakes import (CLOSE, RESET, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with,
+                   digest, http_answer, needs_namespaces, random_bytes)
 from harness import Blackhole, Redis, Service, counted, eventually, scale, wallet
 
 COIN = bytes_whose_digest_begins_with("0", b"\x00\r\n$5\r\n*\xff\xc3\x28 ")
@@ -40,12 +40,12 @@ def hasher():
 
 def worker(rng, hasher, redis, **settings):
     """A worker between these three: fakes, services, or URLs."""
-    urls = [server if isinstance(server, str) else server.url for server in (rng, hasher, redis)]
-    return Service("worker", RNG_URL=urls[0], HASHER_URL=urls[1], REDIS_URL=urls[2], **{"DELAY_MS": 0} | settings)
+    for name, server in (("RNG_URL", rng), ("HASHER_URL", hasher), ("REDIS_URL", redis)):
+        settings[name] = server if isinstance(server, str) else server.url
+    return Service("worker", **{"DELAY_MS": 0} | settings)
 
 
 def await_counted(redis, more=1):
-    """Waits until the counter has risen."""
     goal = counted(redis) + more
     eventually(lambda: counted(redis) >= goal, 20, 0.02, "the counter's rise")
 
@@ -60,13 +60,10 @@ def told(service):
     return [line for line in service.lines if not UPDATE.fullmatch(line)]
 
 
-def waiting_for(address, reason="connection refused"):
-    return f"INFO:worker:Waiting for {address}: {reason}"
-
-
 def error(address, reason, wait="0.1"):
     """The two lines of an error."""
-    return [f"ERROR:worker:In work loop: {address}: {reason}", f"ERROR:worker:Waiting {wait}s and restarting."]
+    return [f"ERROR:worker:In work loop: {address}: {reason}",
+            f"ERROR:worker:Waiting {wait}s and restarting."]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -92,7 +89,7 @@ def test_a_loop_draws_32_bytes_has_them_hashed_and_stores_a_digest_that_begins_w
           RedisProxy(redis, host=host) as proxy):
         with worker(rng, hasher, proxy, DELAY_MS=20) as service:
             hasher.await_requests(34, 20)
-            eventually(lambda: len(rng.connections) <= 1, what="the end of connections that are of no more use")
+            eventually(lambda: len(rng.connections) <= 1, what="the end of connections that are of no use")
         done = counted(redis) - 9_000_000_000
         assert done in answered(hasher)
         assert proxy.accepted == 1
@@ -108,7 +105,7 @@ def test_a_loop_draws_32_bytes_has_them_hashed_and_stores_a_digest_that_begins_w
         assert (request.line, request.headers) == ("POST / HTTP/1.1", {**common, **to_hasher})
     assert [request.body for request in hasher.requests] == drawn[:len(hasher.requests)]
     for fake in (rng, hasher):
-        assert len({request.client for request in fake.requests}) == len(fake.requests), "a connection a request"
+        assert len({request.client for request in fake.requests}) == len(fake.requests), "one each"
     gaps = [later.at - earlier.at for earlier, later in zip(hasher.requests, rng.requests[1:])]
     assert min(gaps) > 0.019, "the work comes before the draw"
 
@@ -118,7 +115,7 @@ def test_alone_it_updates_by_4_every_1_2_seconds(redis):
     with Service("rng") as rng, Service("hasher") as hasher:
         urls = [f"http://127.0.0.1:{server.port}" for server in (rng, hasher)]
         with worker(*urls, redis, DELAY_MS=None) as service:
-            # On a busy machine a loop may take longer, and an update comes after 3. No other rule gives two 4 in a row.
+            # On a busy machine a loop may take longer, and an update comes after 3.
             eventually(lambda: " 4 4 " in " ".join(["", *UPDATE.findall(service.log), ""]), 90, 0.1, "4 - 4")
     updates = [int(loops) for loops in UPDATE.findall(service.log)]
     assert updates[0] == 0
@@ -135,7 +132,7 @@ def test_every_request_asks_the_name_anew_so_that_each_replica_gets_its_share(re
           FakeHttp(digest, namespace=namespace) as hasher, RedisProxy(redis, namespace=namespace) as proxy):
         with worker("http://rng", hasher, proxy, prefix=namespace.prefix) as service:
             first.await_requests(3)
-            names.records = {"rng": [*addresses, "127.0.0.4"]}  # nobody listens at the last, which costs nothing
+            names.records = {"rng": [*addresses, "127.0.0.4"]}  # nobody listens at the last
             second.await_requests(10)
             first.await_requests(10)
             names.records = {"rng": addresses[1:]}
@@ -189,31 +186,33 @@ BAD = {
     "hasher": [
         (http_answer(b"0" * 64, "404 Not Found"), "it answered with status 404"),
         (http_answer(b"0" * 64 + b"\n"), "it answered with more than 64 bytes instead of 64"),
-        (http_answer(b"0" * 63 + b"F"), "it answered with something else than 64 lower-case hexadecimal digits"),
+        (http_answer(b"0" * 63 + b"F"), "it answered with something else than "
+         "64 lower-case hexadecimal digits"),
     ],
 }
 
 
 @pytest.mark.parametrize("which", BAD)
-def test_a_bad_answer_is_an_error_that_says_why_and_a_good_one_is_mined_in_every_form(rng, hasher, redis, which):
+def test_a_bad_answer_is_an_error_and_a_good_one_is_mined_in_every_form(rng, hasher, redis, which):
     """They come in turn: after each bad one a good one, which resets the wait."""
     fake = {"rng": rng, "hasher": hasher}[which]
+    good, bad = GOOD[which], BAD[which]
 
     def answer(_request):
         at, is_good = divmod(len(fake.requests), 2)
-        return GOOD[which][at % len(GOOD[which])] if is_good or at > len(BAD[which]) else BAD[which][at - 1][0]
+        return good[at % len(good)] if is_good or at > len(bad) else bad[at - 1][0]
 
     rng.answer = lambda _: http_answer(NO_COIN)
     fake.answer = answer
     with worker(rng, hasher, redis) as service:
-        fake.await_requests(2 * len(BAD[which]) + 3, 20)
-    assert told(service) == [line for _, reason in BAD[which] for line in error(fake.address, reason)]
+        fake.await_requests(2 * len(bad) + 3, 20)
+    assert told(service) == [line for _, reason in bad for line in error(fake.address, reason)]
     assert {request.body for request in hasher.requests} == {NO_COIN}
-    assert counted(redis) in answered(hasher, len(BAD[which]) if which == "hasher" else 0)
+    assert counted(redis) in answered(hasher, len(bad) if which == "hasher" else 0)
     assert wallet(redis) == {}
 
 
-def test_a_neighbour_that_goes_away_is_an_error_that_names_it_and_is_waited_for_longer_each_time(rng, hasher, redis):
+def test_a_neighbour_that_goes_away_is_waited_for_twice_as_long_each_time(rng, hasher, redis):
     at_redis = f"127.0.0.1:{redis.port}"
     with worker(rng, hasher, redis) as service:
         for address, leave, come_back in ((rng.address, rng.refuse, rng.listen),
@@ -228,7 +227,8 @@ def test_a_neighbour_that_goes_away_is_an_error_that_names_it_and_is_waited_for_
             come_back()
             hasher.await_requests(2)
             first, *rest = [line for line in service.lines[start:] if line.startswith("ERROR")]
-            assert first.startswith(f"ERROR:worker:In work loop: {address}: ")  # It may have been in a connection.
+            # It may have been connected.
+            assert first.startswith(f"ERROR:worker:In work loop: {address}: ")
             assert rest[:5] == [line for wait in ("0.1", "0.2", "0.4")
                                 for line in error(address, "connection refused", wait)][1:]
     assert "Waiting for" not in service.log
@@ -276,7 +276,7 @@ def test_neighbours_that_are_not_there_yet_are_waited_for_quietly_redis_first(re
             expected = []
             for server, address in where.items():
                 for reason in ("name or service not known", "connection refused"):
-                    expected.append(waiting_for(server, reason))
+                    expected.append(f"INFO:worker:Waiting for {server}: {reason}")
                     service.wait_for_line(re.escape(expected[-1]))
                     asked = names.asked
                     eventually(lambda n=asked: names.asked >= n + 2, what="another attempt")
@@ -296,7 +296,7 @@ def test_a_redis_that_still_loads_its_data_is_waited_for_quietly(rng, hasher, re
     redis.command("EVAL", "for i = 1, 5000 do redis.call('SET', 'key' .. i, i) end", 0)
     redis.stop()
     redis.options += ["--key-load-delay", "300"]  # microseconds; it answers every 1,024 keys
-    refused, loads = (waiting_for(f"127.0.0.1:{redis.port}", reason)
+    refused, loads = (f"INFO:worker:Waiting for 127.0.0.1:{redis.port}: {reason}"
                       for reason in ("connection refused", "LOADING Redis is loading the dataset in memory"))
     with worker(rng, hasher, redis) as service:
         service.wait_for_line(refused)
@@ -311,18 +311,19 @@ def test_connecting_may_take_10_seconds(rng, hasher, redis):
     with Blackhole() as hole:
         at_hole = f"127.0.0.1:{hole.port}"
         begun = time.monotonic()
-        with (worker(f"http://{at_hole}", hasher, redis) as first, worker(rng, f"http://{at_hole}", redis) as second,
+        with (worker(f"http://{at_hole}", hasher, redis) as first,
+              worker(rng, f"http://{at_hole}", redis) as second,
               worker(rng, hasher, f"redis://{at_hole}") as third):
             for service in (first, second, third):
-                service.wait_for_line(f"^{re.escape(waiting_for(at_hole, 'connection timed out'))}$", 30)
+                service.wait_for_line(f"^INFO:worker:Waiting for {at_hole}: connection timed out$", 30)
                 assert 9.9 < time.monotonic() - begun < 10 + scale(8)
 
 
 @pytest.mark.slow
 def test_an_answer_that_takes_12_seconds_is_waited_for(rng, hasher, redis):
     """Two workers at once: rng's queue is long for one, and the other's hasher is slow."""
-    late_digest = [12, http_answer(b"f" * 64)]
-    with (FakeHttp(lambda _: [12, http_answer(NO_COIN)]) as late_rng, FakeHttp(lambda _: late_digest) as late_hasher,
+    with (FakeHttp(lambda _: [12, http_answer(NO_COIN)]) as late_rng,
+          FakeHttp(lambda _: [12, http_answer(b"f" * 64)]) as late_hasher,
           worker(late_rng, hasher, redis) as first, worker(rng, late_hasher, redis) as second):
         await_counted(redis, 2)
         assert told(first) == told(second) == []
