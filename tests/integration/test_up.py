@@ -9,7 +9,6 @@ import pty
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import termios
@@ -19,13 +18,13 @@ import time
 
 import pytest
 
-from harness import PATH, REPO, Redis, can_listen, eventually, http, scale
+from harness import NAMESPACES, OWN_NETWORK, PATH, REPO, eventually, in_network_of, scale
 
-# The ports are fixed, so these tests run one after the other.
-pytestmark = pytest.mark.xdist_group("up")
+# The ports are fixed: each test has a network of its own, or they run one after the other.
+pytestmark = [] if NAMESPACES else pytest.mark.xdist_group("up")
 slow = pytest.mark.slow
 
-WEBUI, RNG, HASHER = PORTS = 8000, 8001, 8002
+WEBUI, RNG, HASHER = 8000, 8001, 8002
 URL_LINE = "Web UI: http://localhost:8000"
 COLOUR = re.compile(r"^\x1b\[(\d+)m(\w+) +\| \x1b\[0m")
 FIRST_PORT_TRIED = 9800  # by scripts/up, for Redis
@@ -49,7 +48,7 @@ class Up:
             self.master, slave = pty.openpty()
             streams = dict.fromkeys(("stdin", "stdout", "stderr"), slave)
         self.process = subprocess.Popen(
-            [*prefix, os.path.join(repo, "scripts/up"), *args], cwd=cwd or folder, start_new_session=True,
+            [*(OWN_NETWORK if NAMESPACES else ()), *prefix, os.path.join(repo, "scripts/up"), *args], cwd=cwd or folder, start_new_session=True,
             env={"PATH": PATH, "HOME": str(folder), "TMPDIR": str(self.temporary), **env},
             preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if terminal else None, **streams)
         if terminal:
@@ -95,9 +94,17 @@ class Up:
     def wait_until_it_runs(self, *command):
         eventually(lambda: any(words[:2] == [*command] for words in self.processes().values()), 20, what=command)
 
-    @staticmethod
-    def hashes():
-        return int(json.loads(http(WEBUI, "GET", "/json")[2])["hashes"] or 0)
+    def run(self, *command):
+        """What a command says in the network of scripts/up."""
+        if NAMESPACES:
+            return in_network_of(self.process.pid, *command).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    def get(self, port, path):
+        return self.run("curl", "-sS", f"http://127.0.0.1:{port}{path}")
+
+    def hashes(self):
+        return int(json.loads(self.get(WEBUI, "/json"))["hashes"] or 0)
 
     @property
     def text(self):
@@ -136,22 +143,15 @@ class Up:
         return status
 
 
-@pytest.fixture(autouse=True)
-def ports_are_ours():
-    """Fails early, and says why, where something else uses the fixed ports."""
-    for port in PORTS:
-        eventually(lambda port=port: can_listen(port), what=f"port {port}, free of other programs,")
-
-
 # --------------------------------------------------------------------------------------------------- it runs
 
 
 def test_one_command_starts_everything_from_any_folder_and_a_stop_loses_no_loop(tmp_path):
     with Up(tmp_path, cwd="/") as up:
         up.wait_until_mining()
-        for port, path, begins in ((RNG, "/", b"RNG running on "), (HASHER, "/", b"HASHER running on "),
-                                   (WEBUI, "/index.html", b"<!doctype html>")):
-            assert http(port, "GET", path)[2].lower().startswith(begins.lower())
+        for port, path, begins in ((RNG, "/", "RNG running on "), (HASHER, "/", "HASHER running on "),
+                                   (WEBUI, "/index.html", "<!doctype html>")):
+            assert up.get(port, path).startswith(begins)
         at = len(up.lines)
         eventually(lambda: sum('"POST / HTTP/1.1" 200' in line for line in up.lines[at:]) >= 2,
                    what="loops that are not yet counted")
@@ -159,7 +159,8 @@ def test_one_command_starts_everything_from_any_folder_and_a_stop_loses_no_loop(
         assert up.errors == []
         logs = [line for line in up.lines if line != URL_LINE]
         assert len(logs) == len(up.lines) - 1
-        assert [line for line in logs if not re.match(r"(redis   |rng     |hasher  |webui   |worker_1) \| ", line)] == []
+        named = re.compile(r"(redis   |rng     |hasher  |webui   |worker_1) \| ")
+        assert [line for line in logs if not named.match(line)] == []
         for pattern in (r"redis .*Ready to accept connections", r'rng .*"GET /32 HTTP/1.1" 200 32$',
                         r'hasher .*"POST / HTTP/1.1" 200 64$', r'webui .*"GET /json HTTP/1.1" 200 '):
             assert any(re.match(pattern, line) for line in logs), pattern
@@ -175,9 +176,9 @@ def test_every_setting_is_given_whatever_the_user_has_set_and_their_redis_is_not
                 "worker": common | {"DELAY_MS", "RNG_URL", "HASHER_URL", "REDIS_URL"},
                 "webui": common | {"PORT", "REDIS_URL", "FILES_DIR", "ASSETS_DIR"}}
     hostile = {name: f"theirs:{name}" for name in set().union(*expected.values()) - {"DEBUG", "DELAY_MS"}}
-    theirs = Redis()
-    theirs.port = FIRST_PORT_TRIED
-    with theirs, Up(tmp_path, "--workers", "2", DELAY_MS="20", DEBUG="yes", **hostile) as up:
+    redis = f"env -u TMPDIR redis-server --port {FIRST_PORT_TRIED} --dir / --save '' --daemonize yes >/dev/null"
+    with Up(tmp_path, "--workers", "2", prefix=["sh", "-c", f'{redis} && exec "$@"', "sh"], DELAY_MS="20", DEBUG="yes",
+            **hostile) as up:
         up.wait_until_mining()
         for number in (1, 2):
             up.wait_for(rf"^worker_{number} \| DEBUG:worker:Doing one unit of work")
@@ -188,11 +189,12 @@ def test_every_setting_is_given_whatever_the_user_has_set_and_their_redis_is_not
                 environment = dict(entry.split("=", 1) for entry in entries if entry)
                 assert not {name for name in names if environment.get(name, "theirs").startswith("theirs")}
                 assert (environment["DEBUG"], environment.get("DELAY_MS")) == ("yes", "20")
-                assert http(int(environment["ADMIN_PORT"]), "GET", "/readyz")[0] == 200
+                assert up.get(environment["ADMIN_PORT"], "/readyz") == "ok\n"
                 admin_ports.add(environment["ADMIN_PORT"])
         assert len(admin_ports) == 5
         assert listening_addresses(*up.pids("redis-server")) == {"0100007F"}, "Redis answers this machine only"
-        assert theirs.command("KEYS", "*") == []
+        assert up.run("redis-cli", "-p", str(FIRST_PORT_TRIED), "dbsize") == "0\n"
+        up.run("redis-cli", "-p", str(FIRST_PORT_TRIED), "shutdown")
 
 
 def listening_addresses(pid):
@@ -234,12 +236,11 @@ def test_it_runs_for_a_user_who_is_not_root():
 
 
 @pytest.mark.parametrize("sig, whole_group", [
-    (signal.SIGINT, True), pytest.param(signal.SIGTERM, True, marks=slow), pytest.param(signal.SIGHUP, True, marks=slow)])
+    (signal.SIGINT, True), (signal.SIGHUP, True), pytest.param(signal.SIGTERM, True, marks=slow)])
 def test_a_signal_ends_everything_with_status_0(tmp_path, sig, whole_group):
     with Up(tmp_path) as up:
         up.wait_for(URL_LINE)
         assert up.stop(sig, whole_group) == 0
-        assert all(map(can_listen, PORTS))
 
 
 @pytest.mark.parametrize("delay", [0.02, 0.1, 0.3])
@@ -288,16 +289,29 @@ def test_nothing_survives_when_the_script_itself_is_killed(tmp_path):
 # ------------------------------------------------------------------------------------------ it does not begin
 
 
+TAKE = """
+import os, socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+taken = socket.create_server((sys.argv[1], int(sys.argv[2])), family=family)
+taken.setblocking(False)
+if os.fork():
+    status = os.wait()[1]
+    try:
+        taken.accept()
+        sys.exit("its owner has noticed")
+    except BlockingIOError:
+        sys.exit(os.waitstatus_to_exitcode(status))
+taken.set_inheritable(True)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+
+
 @pytest.mark.parametrize("port, needs, address", [(WEBUI, "webui", "127.0.0.1"), (RNG, "rng", "::1"),
                                                   (HASHER, "hasher", "0.0.0.0")])
-def test_a_taken_port_is_one_clear_line(tmp_path, port, needs, address):
-    with socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET) as taken:
-        taken.setblocking(False)
-        with Up(tmp_path) as up:
-            assert (up.end(), up.lines, up.errors) == (
-                1, [], [f"up: port {port}, which {needs} needs, is taken by another program"])
-        with pytest.raises(BlockingIOError):  # its owner has not even noticed
-            taken.accept()
+def test_a_taken_port_is_one_clear_line_and_its_owner_notices_nothing(tmp_path, port, needs, address):
+    with Up(tmp_path, prefix=["/usr/bin/python3", "-c", TAKE, address, str(port)]) as up:
+        assert (up.end(), up.lines, up.errors) == (
+            1, [], [f"up: port {port}, which {needs} needs, is taken by another program"])
 
 
 @pytest.mark.parametrize("args, said", [
@@ -366,7 +380,7 @@ class FakeDebian:
         path.chmod(0o755)
 
     def installs(self):
-        return [line.split(" install ")[1] for line in self.notes.read_text().splitlines() if " install " in line]
+        return re.findall(" install .*", self.notes.read_text())
 
 
 @pytest.mark.parametrize("terminal, args, answer, installs", [
@@ -381,7 +395,8 @@ def test_what_is_missing_is_listed_and_installed_a_person_being_asked_first(tmp_
             up.type(answer.encode() + b"\n")
         assert up.end() == 1
     assert up.lines[0] == "Missing Debian packages: libjs-dygraphs"
-    assert debian.installs() == ["--no-install-recommends libjs-dygraphs"] * installs
+    assert debian.installs() == [" install --yes --quiet=2 --no-install-recommends --option Dpkg::Use-Pty=0 "
+                                 "libjs-dygraphs"] * installs
     assert ("far enough" in up.text) == bool(installs)
 
 
