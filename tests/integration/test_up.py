@@ -12,7 +12,6 @@ import signal
 import subprocess
 import tempfile
 import termios
-import textwrap
 import threading
 import time
 
@@ -48,7 +47,8 @@ class Up:
             self.master, slave = pty.openpty()
             streams = dict.fromkeys(("stdin", "stdout", "stderr"), slave)
         self.process = subprocess.Popen(
-            [*(OWN_NETWORK if NAMESPACES else ()), *prefix, os.path.join(repo, "scripts/up"), *args], cwd=cwd or folder, start_new_session=True,
+            [*(OWN_NETWORK if NAMESPACES else ()), *prefix, os.path.join(repo, "scripts/up"), *args],
+            cwd=cwd or folder, start_new_session=True,
             env={"PATH": PATH, "HOME": str(folder), "TMPDIR": str(self.temporary), **env},
             preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if terminal else None, **streams)
         if terminal:
@@ -90,9 +90,6 @@ class Up:
         """Until it serves its page and the first counter update is in Redis."""
         self.wait_for(f"^{re.escape(URL_LINE)}$")
         eventually(lambda: self.hashes() > 0, 15, 0.05, "mining")
-
-    def wait_until_it_runs(self, *command):
-        eventually(lambda: any(words[:2] == [*command] for words in self.processes().values()), 20, what=command)
 
     def run(self, *command):
         """What a command says in the network of scripts/up."""
@@ -143,6 +140,18 @@ class Up:
         return status
 
 
+def beside_redis(port, address="127.0.0.1"):
+    """A prefix for a machine where somebody's Redis runs; after the end it says how many connections that has had."""
+    client = f"redis-cli -h {address} -p {port}"
+    return ["sh", "-c", f'''
+        env -u TMPDIR redis-server --port {port} --bind {address} --dir / --save "" --daemonize yes >/dev/null
+        until {client} ping >/dev/null 2>&1; do sleep 0.01; done
+        trap : TERM
+        "$@"
+        status=$?
+        {client} dbsize; {client} info stats | grep connections_received; {client} shutdown; exit $status''', "sh"]
+
+
 # --------------------------------------------------------------------------------------------------- it runs
 
 
@@ -176,8 +185,7 @@ def test_every_setting_is_given_whatever_the_user_has_set_and_their_redis_is_not
                 "worker": common | {"DELAY_MS", "RNG_URL", "HASHER_URL", "REDIS_URL"},
                 "webui": common | {"PORT", "REDIS_URL", "FILES_DIR", "ASSETS_DIR"}}
     hostile = {name: f"theirs:{name}" for name in set().union(*expected.values()) - {"DEBUG", "DELAY_MS"}}
-    redis = f"env -u TMPDIR redis-server --port {FIRST_PORT_TRIED} --dir / --save '' --daemonize yes >/dev/null"
-    with Up(tmp_path, "--workers", "2", prefix=["sh", "-c", f'{redis} && exec "$@"', "sh"], DELAY_MS="20", DEBUG="yes",
+    with Up(tmp_path, "--workers", "2", prefix=beside_redis(FIRST_PORT_TRIED), DELAY_MS="20", DEBUG="yes",
             **hostile) as up:
         up.wait_until_mining()
         for number in (1, 2):
@@ -193,8 +201,8 @@ def test_every_setting_is_given_whatever_the_user_has_set_and_their_redis_is_not
                 admin_ports.add(environment["ADMIN_PORT"])
         assert len(admin_ports) == 5
         assert listening_addresses(*up.pids("redis-server")) == {"0100007F"}, "Redis answers this machine only"
-        assert up.run("redis-cli", "-p", str(FIRST_PORT_TRIED), "dbsize") == "0\n"
-        up.run("redis-cli", "-p", str(FIRST_PORT_TRIED), "shutdown")
+        assert up.stop(signal.SIGTERM, whole_group=True) == 0
+        assert up.lines[-2:] == ["0", "total_connections_received:3"]
 
 
 def listening_addresses(pid):
@@ -289,29 +297,12 @@ def test_nothing_survives_when_the_script_itself_is_killed(tmp_path):
 # ------------------------------------------------------------------------------------------ it does not begin
 
 
-TAKE = """
-import os, socket, sys
-family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
-taken = socket.create_server((sys.argv[1], int(sys.argv[2])), family=family)
-taken.setblocking(False)
-if os.fork():
-    status = os.wait()[1]
-    try:
-        taken.accept()
-        sys.exit("its owner has noticed")
-    except BlockingIOError:
-        sys.exit(os.waitstatus_to_exitcode(status))
-taken.set_inheritable(True)
-os.execvp(sys.argv[3], sys.argv[3:])
-"""
-
-
 @pytest.mark.parametrize("port, needs, address", [(WEBUI, "webui", "127.0.0.1"), (RNG, "rng", "::1"),
                                                   (HASHER, "hasher", "0.0.0.0")])
 def test_a_taken_port_is_one_clear_line_and_its_owner_notices_nothing(tmp_path, port, needs, address):
-    with Up(tmp_path, prefix=["/usr/bin/python3", "-c", TAKE, address, str(port)]) as up:
-        assert (up.end(), up.lines, up.errors) == (
-            1, [], [f"up: port {port}, which {needs} needs, is taken by another program"])
+    with Up(tmp_path, prefix=beside_redis(port, address)) as up:
+        assert (up.end(), up.lines[-1:], up.errors) == (
+            1, ["total_connections_received:3"], [f"up: port {port}, which {needs} needs, is taken by another program"])
 
 
 @pytest.mark.parametrize("args, said", [
@@ -339,52 +330,27 @@ def other_project(folder, cmake_lists):
     return repo
 
 
-@pytest.mark.parametrize("cmake_lists", ['message(FATAL_ERROR "broken on purpose")',
-                                         "add_custom_target(broken ALL COMMAND false)"], ids=["configure", "compile"])
-def test_a_failed_build_is_one_clear_line(tmp_path, cmake_lists):
-    with Up(tmp_path, repo=other_project(tmp_path, cmake_lists)) as up:
-        assert (up.end(), up.errors) == (1, ["up: the build failed; its output above says why"])
-
-
-@pytest.mark.parametrize("by_terminal", [False, True], ids=["term", "ctrl-c"])
-def test_a_stop_during_the_build_leaves_nothing(tmp_path, by_terminal):
-    repo = other_project(tmp_path, "add_custom_target(slow ALL COMMAND sleep 301)")
-    with Up(tmp_path, repo=repo, terminal=by_terminal) as up:
-        up.wait_until_it_runs("sleep", "301")
-        if by_terminal:
-            up.type(b"\x03")
-        assert (up.end() if by_terminal else up.stop(signal.SIGTERM)) == 0
-
-
 class FakeDebian:
-    """Programs named as those that scripts/install-deps asks and commands: dygraphs is missing, apt-get takes notes."""
+    """Programs named as those that scripts/install-deps asks and commands; apt-get takes notes."""
 
-    def __init__(self, folder, apt_get="exit 0", missing="libjs-dygraphs"):
-        self.bin = folder / "bin"
-        self.bin.mkdir()
-        self.notes = folder / "apt-get-notes"
+    def __init__(self, folder, missing="libjs-dygraphs", apt_get="true"):
+        self.notes = folder / "notes"
         self.notes.touch()
-        self._program("dpkg-query", f'''
-            for word; do
-              case $word in -* | *' '* | {missing}) ;; *) echo "$word installed" ;; esac
-            done''')
-        self._program("apt-get", f'''
-            echo "$*" >>{self.notes}
-            {apt_get}''')
-        self._program("sudo", '[ "$1" != -n ] || shift; "$@"')
-        self.path = f"{self.bin}:{PATH}"
-
-    def _program(self, name, text):
-        path = self.bin / name
-        path.write_text("#!/bin/bash\n" + textwrap.dedent(text) + "\n")
-        path.chmod(0o755)
+        (folder / "bin").mkdir()
+        self.path = f"{folder}/bin:{PATH}"
+        for name, text in (
+                ("dpkg-query", f"for one; do case $one in -*|*' '*|{missing});; *) echo $one installed;; esac; done"),
+                ("apt-get", f'echo "$*" >>{self.notes}; {apt_get}'),
+                ("sudo", '[ "$1" != -n ] || shift; "$@"')):
+            (folder / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+            (folder / "bin" / name).chmod(0o755)
 
     def installs(self):
         return re.findall(" install .*", self.notes.read_text())
 
 
 @pytest.mark.parametrize("terminal, args, answer, installs", [
-    (False, [], None, 1), (True, [], "n", 0), (True, [], "y", 1), (True, [], "", 1), (True, ["--yes"], None, 1)])
+    (False, [], None, 1), (True, [], "n", 0), (True, [], "", 1), (True, ["--yes"], None, 1)])
 def test_what_is_missing_is_listed_and_installed_a_person_being_asked_first(tmp_path, terminal, args, answer, installs):
     debian = FakeDebian(tmp_path)
     repo = other_project(tmp_path, 'message(FATAL_ERROR "far enough")')
@@ -400,28 +366,39 @@ def test_what_is_missing_is_listed_and_installed_a_person_being_asked_first(tmp_
     assert ("far enough" in up.text) == bool(installs)
 
 
-def test_a_failed_installation_is_one_clear_line(tmp_path):
-    debian = FakeDebian(tmp_path, apt_get='[[ $* != *" install "* ]]')
-    with Up(tmp_path, repo=other_project(tmp_path, ""), PATH=debian.path) as up:
+BUILD_FAILED = "up: the build failed; its output above says why"
+
+
+@pytest.mark.parametrize("missing, cmake_lists, error", [
+    ("nothing", 'message(FATAL_ERROR "broken on purpose")', BUILD_FAILED),
+    ("nothing", "add_custom_target(broken ALL COMMAND false)", BUILD_FAILED),
+    ("libjs-dygraphs", "", ".*libjs-dygraphs.*")], ids=["configure", "compile", "install"])
+def test_a_failed_installation_or_build_is_one_clear_line(tmp_path, missing, cmake_lists, error):
+    debian = FakeDebian(tmp_path, missing, apt_get='[[ $* != *" install "* ]]')
+    with Up(tmp_path, repo=other_project(tmp_path, cmake_lists), PATH=debian.path) as up:
         assert up.end() == 1
-    assert len(up.errors) == 1 and "libjs-dygraphs" in up.errors[0]
+    assert len(up.errors) == 1 and re.fullmatch(error, up.errors[0])
 
 
-@pytest.mark.parametrize("moment", ["question", "term", "ctrl-c"])
-def test_a_stop_during_the_installation_leaves_nothing(tmp_path, moment):
-    debian = FakeDebian(tmp_path, apt_get="exec sleep 302")
-    with Up(tmp_path, *([] if moment == "question" else ["--yes"]), repo=other_project(tmp_path, ""),
-            terminal=moment != "term", PATH=debian.path) as up:
-        up.wait_for("Missing Debian packages")
-        if moment != "question":
-            up.wait_until_it_runs("sleep", "302")
-        if moment != "term":
+@pytest.mark.parametrize("by_terminal", [False, pytest.param(True, marks=slow)], ids=["term", "ctrl-c"])
+@pytest.mark.parametrize("missing, args, reached", [
+    ("libjs-dygraphs", [], "question"), ("libjs-dygraphs", ["--yes"], "sleep 302"), ("nothing", [], "sleep 301")])
+def test_a_stop_during_the_installation_or_the_build_leaves_nothing(tmp_path, missing, args, reached, by_terminal):
+    debian = FakeDebian(tmp_path, missing, apt_get="exec sleep 302")
+    repo = other_project(tmp_path, "add_custom_target(slow ALL COMMAND sleep 301)")
+    # The question is for a terminal only.
+    with Up(tmp_path, *args, repo=repo, terminal=by_terminal or reached == "question", PATH=debian.path) as up:
+        if reached == "question":
+            up.wait_for("Missing Debian packages")
+        else:
+            eventually(lambda: reached in (" ".join(words[:2]) for words in up.processes().values()), 20, what=reached)
+        if by_terminal:
             up.type(b"\x03")
-        assert (up.stop(signal.SIGTERM) if moment == "term" else up.end()) == 0
+        assert (up.end() if by_terminal else up.stop(signal.SIGTERM)) == 0
 
 
 def test_nothing_happens_when_nothing_is_missing(tmp_path):
-    debian = FakeDebian(tmp_path, missing="nothing")
+    debian = FakeDebian(tmp_path, "nothing")
     done = subprocess.run([os.path.join(REPO, "scripts/install-deps")], env={"PATH": debian.path}, check=False,
                           capture_output=True, text=True, timeout=scale(20))
     assert (done.returncode, done.stdout, done.stderr, debian.notes.read_text()) == (0, "", "", "")
