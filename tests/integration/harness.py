@@ -152,20 +152,16 @@ def run(name, *args, prefix=(), path=None, timeout=20, **env):
 
 
 class Service:
-    """One of the four programs, as a process; a context manager.
+    """One of the four programs, as a process; a context manager that expects status 0 on TERM if it still runs.
 
-    Service("rng", DELAY_MS=50) starts rng with that setting, PORT=0, BIND_ADDRESS=127.0.0.1, ADMIN_PORT=0 and
-    nothing else but a PATH. A value of None leaves the variable out. webui gets FILES_DIR and ASSETS_DIR of
-    the repository and of Debian.
+    Service("rng", DELAY_MS=50) starts rng with that setting, PORT=0, BIND_ADDRESS=127.0.0.1, ADMIN_PORT=0 and nothing
+    else but a PATH. None leaves a variable out. webui gets FILES_DIR of the repository and ASSETS_DIR of Debian.
 
       admin=True    gives it an admin port, in .admin_port
       prefix=[...]  words before the command, such as ["setpriv", "--reuid=1000", ...]; they must exec
       args=[...]    flags
       path=...      another copy of the program
       pipe_size=N   size of the pipe behind stdout; see stop_reading()
-
-    Leaving the context stops it with TERM if the test has not: it must then end with status 0 and no
-    sanitizer report.
     """
 
     def __init__(self, name, *, admin=False, prefix=(), args=(), path=None, pipe_size=None, **env):
@@ -192,15 +188,14 @@ class Service:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._port = None
 
-    def __enter__(self):
-        return self.start()
-
     def start(self):
         self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, bufsize=0,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=self._pipe_size)
         self._reading.set()
         self._reader.start()
         return self
+
+    __enter__ = start
 
     @property
     def pid(self):
@@ -461,3 +456,16 @@ class Redis:
         if len(data) != number + 2:
             raise ConnectionError("redis-server closed the connection")
         return data[:-2]
+
+
+class Mine(contextlib.ExitStack):
+    """The application without its web UI: real services, a real Redis, N workers; a context manager."""
+
+    def __init__(self, workers=1, **options):
+        super().__init__()
+        self.redis = self.enter_context(Redis())
+        self.rng = self.enter_context(Service("rng", **options))
+        self.hasher = self.enter_context(Service("hasher", **options))
+        self.urls = {"RNG_URL": f"http://127.0.0.1:{self.rng.port}", "REDIS_URL": self.redis.url,
+                     "HASHER_URL": f"http://127.0.0.1:{self.hasher.port}"}
+        self.workers = [self.enter_context(Service("worker", **self.urls, **options)) for _ in range(workers)]

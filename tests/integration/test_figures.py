@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from harness import PATH, Redis, Service, ask, binary, eventually, http, private_kib
+from harness import PATH, Mine, Service, ask, binary, eventually, http, private_kib
 
 pytestmark = pytest.mark.figures
 
@@ -39,39 +39,27 @@ def figure(record_property, capsys):
     return show
 
 
-class Mine(contextlib.ExitStack):
-    """The whole application but the web UI: real services, a real Redis, N workers; a context manager."""
+def speed_of(mine):
+    """Hashes per second over some SECONDS, from one change of the counter to another.
 
-    def __init__(self, workers, admin=False):
-        super().__init__()
-        self.redis = self.enter_context(Redis())
-        self.rng = self.enter_context(Service("rng", admin=admin))
-        self.hasher = self.enter_context(Service("hasher", admin=admin))
-        self.settings = {"RNG_URL": f"http://127.0.0.1:{self.rng.port}", "REDIS_URL": self.redis.url,
-                         "HASHER_URL": f"http://127.0.0.1:{self.hasher.port}"}
-        self.workers = [self.enter_context(Service("worker", admin=admin, **self.settings))
-                        for _ in range(workers)]
+    One worker's update is 4 loops at once: over a fixed window the rate would be off by as much. With several workers
+    the two ends have to lie at the same point of their pattern: a whole number of changes each.
+    """
+    def counted():
+        return int(mine.redis.command("GET", "hashes") or 0)
 
-    def next_change(self):
-        """Waits until the counter changes. Returns (when, its value)."""
-        before = self.redis.command("GET", "hashes")
-        while (value := self.redis.command("GET", "hashes")) == before:
-            time.sleep(0.005)
-        return time.monotonic(), int(value)
+    def next_change():
+        before = counted()
+        now = eventually(lambda: (value := counted()) != before and value, 20, 0.005)
+        return time.monotonic(), now
 
-    def speed(self):
-        """Hashes per second over some SECONDS, from one change of the counter to another.
-
-        One worker's update is 4 loops at once: over a fixed window the rate would be off by as much. With several
-        workers the two ends have to lie at the same point of their pattern: a whole number of changes each.
-        """
-        eventually(lambda: int(self.redis.command("GET", "hashes") or 0) >= 2 * len(self.workers), 20)
-        begun, first = self.next_change()
-        changes, last, now = 0, first, begun
-        while now - begun < SECONDS or changes % len(self.workers):
-            now, last = self.next_change()
-            changes += 1
-        return (last - first) / (now - begun)
+    eventually(lambda: counted() >= 2 * len(mine.workers), 20)
+    begun, first = next_change()
+    changes, last, now = 0, first, begun
+    while now - begun < SECONDS or changes % len(mine.workers):
+        now, last = next_change()
+        changes += 1
+    return (last - first) / (now - begun)
 
 
 def test_the_four_binaries_have_at_most_13_mb_and_are_static(figure):
@@ -107,9 +95,9 @@ def test_speed(figure):
     """Three applications beside each other, which mostly sleep; then ten workers, who wait for rng."""
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor() as pool:
         mines = [stack.enter_context(Mine(workers)) for workers in (1, 2, 3)]
-        speeds = dict(zip((1, 2, 3), pool.map(Mine.speed, mines)))
+        speeds = dict(zip((1, 2, 3), pool.map(speed_of, mines)))
     with Mine(10) as mine:
-        speeds[10] = mine.speed()
+        speeds[10] = speed_of(mine)
         at_rng, at_hasher = httping(mine.rng.port, 7), httping(mine.hasher.port, 7)
     figure("speed with 1, 2, 3 and 10 workers, hashes/s", ", ".join(f"{speed:.3f}" for speed in speeds.values()))
     figure("GET / at rng and at hasher, medians in ms", f"{at_rng:.0f} and {at_hasher:.2f}")
@@ -172,7 +160,7 @@ def test_a_thousand_workers_at_one_rng(figure):
     """As processes on this machine; on a quiet one until each has had its turn."""
     count = 1000
     with Mine(0) as mine, tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        env = {"PATH": PATH, "ADMIN_PORT": "0", **mine.settings}
+        env = {"PATH": PATH, "ADMIN_PORT": "0", **mine.urls}
         workers = []
         for number in range(count):
             with open(os.path.join(folder, f"{number:04}"), "wb") as log:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import (REPO, Redis, Service, alone, ask, eventually, http, open_socket, raw, run, scale, wait_until_up)
+from harness import REPO, Mine, Redis, Service, alone, eventually, http, open_socket, raw, run, scale, wait_until_up
 
 ALL = ["rng", "hasher", "webui", "worker"]
 
@@ -35,40 +35,26 @@ def requests(values):
     return {found.groups(): values[found.string] for found in counted if found}
 
 
-@contextlib.contextmanager
-def mine(workers=1, **env):
-    """The whole application, each with an admin port. Gives redis, rng, hasher, webui and the workers."""
-    with contextlib.ExitStack() as stack:
-        redis = stack.enter_context(Redis())
-        rng = stack.enter_context(Service("rng", admin=True, **env))
-        hasher = stack.enter_context(Service("hasher", admin=True, **env))
-        webui = stack.enter_context(Service("webui", admin=True, REDIS_URL=redis.url))
-        env.update(RNG_URL=f"http://127.0.0.1:{rng.port}", HASHER_URL=f"http://127.0.0.1:{hasher.port}",
-                   REDIS_URL=redis.url)
-        yield redis, rng, hasher, webui, [stack.enter_context(Service("worker", admin=True, **env))
-                                          for _ in range(workers)]
-
-
 def names_in_readme():
     """Names of metrics by service, from the README's table."""
     with open(os.path.join(REPO, "README.md"), encoding="utf-8") as readme:
         table = re.search(r"^Metrics:\n\n.*\n.*\n((\|.*\n)+)", readme.read(), re.MULTILINE)[1]
     found = {name: set() for name in ALL}
-    for services, names, _ in (row.strip("| \n").split(" | ") if not row.startswith("| |") else
-                               ["", *row[3:].strip("| \n").split(" | ")] for row in table.splitlines()):
-        last = ALL if services == "all" else services.split(", ") if services else last
-        for service in last:
-            found[service] |= set(re.findall(r"`(\w+)(?:{[\w,]+})?`", names))
+    services = ""
+    for _, of, names, *_ in (row.split("|") for row in table.splitlines()):
+        services = of.strip() or services
+        for name in ALL if services == "all" else services.split(", "):
+            found[name] |= set(re.findall(r"`(\w+)(?:{[\w,]+})?`", names))
     return found
 
 
 def test_every_service_has_the_metrics_of_the_readme_and_promtool_has_nothing_to_say():
     assert shutil.which("promtool"), "promtool is missing: scripts/install-deps test"
     promised = names_in_readme()
-    with mine() as (_, rng, hasher, webui, (worker,)):
-        worker.wait_for_line("[1-9][0-9]* units of work done", 10)
+    with Mine(admin=True) as mine, Service("webui", admin=True, REDIS_URL=mine.redis.url) as webui:
+        mine.workers[0].wait_for_line("[1-9][0-9]* units of work done", 10)
         http(webui.port, "GET", "/json")
-        for service in (rng, hasher, webui, worker):
+        for service in (mine.rng, mine.hasher, webui, *mine.workers):
             text = text_of(service)
             assert set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)) == promised[service.name]
             said = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True,
@@ -129,18 +115,21 @@ def test_every_line_of_the_access_log_is_counted_once_under_one_of_few_labels(na
 
 def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
     begun = time.monotonic()
-    with mine(2) as (redis, rng, hasher, _, workers):
+    with Mine(2, admin=True) as mine:
+        redis, rng, hasher, workers = mine.redis, mine.rng, mine.hasher, mine.workers
         eventually(lambda: int(redis.command("GET", "hashes") or 0) >= 12, 20, what="12 hashes")
         rng.send_signal(signal.SIGSTOP)  # every worker ends up waiting for it
 
         def settled():
-            before = [scrape(worker)["dockercoins_loops_total"] for worker in workers]
-            time.sleep(scale(0.5))
-            return before == [scrape(worker)["dockercoins_loops_total"] for worker in workers]
+            """The workers' numbers, once all of them wait and hasher has nothing under way."""
+            values = [scrape(worker) for worker in workers]
+            time.sleep(scale(0.3))
+            loops = [one["dockercoins_loops_total"] for one in values]
+            return (loops == [scrape(worker)["dockercoins_loops_total"] for worker in workers] and values
+                    if requests(scrape(hasher)) == {("/", "POST", "200"): sum(loops)} else None)
 
         try:
-            eventually(settled, 10, what="all workers waiting for rng")
-            values = [scrape(worker) for worker in workers]
+            values = eventually(settled, 20, what="all workers waiting for rng")
             elapsed = time.monotonic() - begun
         finally:
             rng.send_signal(signal.SIGCONT)
@@ -157,7 +146,6 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
                 assert steps[step][1] >= 0.1 * steps[step][0]
             assert sum(seconds for _, seconds in steps.values()) < elapsed
             assert [one[f'dockercoins_errors_total{{step="{step}"}}'] for step in ("rng", "hasher", "redis")] == [0] * 3
-        assert requests(scrape(hasher)) == {("/", "POST", "200"): sum(loops)}
         at_rng = scrape(rng)
         served = at_rng['http_request_service_seconds_sum{route="/N"}']
         assert served >= 0.1 * at_rng['http_request_service_seconds_count{route="/N"}'] > 0
@@ -193,9 +181,10 @@ def test_webui_counts_readings_that_failed():
 
 
 def test_a_worker_counts_its_errors_by_the_step_that_failed_as_it_logs_them():
-    with mine(DELAY_MS=20) as (redis, rng, hasher, _, (worker,)):
+    with Mine(admin=True, DELAY_MS=20) as mine:
+        (worker,) = mine.workers
         worker.wait_for_line("[1-9][0-9]* units of work done")
-        for step, end in (("hasher", hasher.stop), ("rng", rng.stop), ("redis", redis.stop)):
+        for step, end in (("hasher", mine.hasher.stop), ("rng", mine.rng.stop), ("redis", mine.redis.stop)):
             end()
             name = f'dockercoins_errors_total{{step="{step}"}}'
             eventually(lambda name=name: scrape(worker)[name] >= 1, 20)
