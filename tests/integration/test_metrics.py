@@ -120,13 +120,16 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
         eventually(lambda: int(redis.command("GET", "hashes") or 0) >= 12, 20, what="12 hashes")
         rng.send_signal(signal.SIGSTOP)  # every worker ends up waiting for it
 
+        def numbers():
+            return [{name: value for name, value in scrape(worker).items() if name.startswith("dockercoins_")}
+                    for worker in workers]
+
         def settled():
-            """The workers' numbers, once all of them wait and hasher has nothing under way."""
-            values = [scrape(worker) for worker in workers]
-            time.sleep(scale(0.3))
-            loops = [one["dockercoins_loops_total"] for one in values]
-            return (loops == [scrape(worker)["dockercoins_loops_total"] for worker in workers] and values
-                    if requests(scrape(hasher)) == {("/", "POST", "200"): sum(loops)} else None)
+            """The workers' numbers, once they stand still and hasher has nothing under way."""
+            before = numbers()
+            time.sleep(scale(0.4))
+            loops = sum(one["dockercoins_loops_total"] for one in before)
+            return requests(scrape(hasher)) == {("/", "POST", "200"): loops} and before == numbers() and before
 
         try:
             values = eventually(settled, 20, what="all workers waiting for rng")
