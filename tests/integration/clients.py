@@ -26,14 +26,11 @@ def open_socket(port, host="127.0.0.1", timeout=10.0, receive_buffer=None):
     return connection
 
 
-def read_to_end(connection, limit=None):
-    """All bytes until the other side closes (or resets: what came before counts), at most `limit`."""
+def read_to_end(connection):
+    """All bytes until the other side closes (or resets: what came before counts)."""
     received = bytearray()
     with contextlib.suppress(ConnectionError):
-        while limit is None or len(received) < limit:
-            data = connection.recv(262144 if limit is None else min(262144, limit - len(received)))
-            if not data:
-                break
+        while data := connection.recv(262144):
             received += data
     return bytes(received)
 
@@ -71,7 +68,7 @@ def collect(connections, timeout=10.0):
 
 
 class Answer:
-    """An HTTP answer taken apart: .status, .reason, .headers (lower-case names; repeated ones joined by ', '), .body."""
+    """An HTTP answer taken apart; .headers have lower-case names, and repeated ones are joined by ', '."""
 
     def __init__(self, data):
         head, separator, self.body = data.partition(b"\r\n\r\n")

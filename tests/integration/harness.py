@@ -91,19 +91,6 @@ def mounted(text, path):
         yield ["unshare", "--mount", "sh", "-c", f'mount --bind {file.name} {path} && exec "$@"', "sh"]
 
 
-@contextlib.contextmanager
-def dead_name_server():
-    """Gives a command prefix under which resolving a name hangs: its name server says nothing.
-
-    Needs NAMESPACES (and takes port 53 of a loopback address of its own).
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
-        address = f"127.{os.getpid() >> 16 & 63 | 64}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
-        mute.bind((address, 53))
-        with mounted(f"nameserver {address}\noptions timeout:5 attempts:2\n", "/etc/resolv.conf") as prefix:
-            yield prefix
-
-
 def _succeeds(*command):
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -456,6 +443,17 @@ class Redis:
         if len(data) != number + 2:
             raise ConnectionError("redis-server closed the connection")
         return data[:-2]
+
+
+def counted(redis):
+    """The loops that the workers have told Redis of."""
+    return int(redis.command("GET", "hashes") or 0)
+
+
+def wallet(redis):
+    """The coins: raw bytes by digest."""
+    flat = redis.command("HGETALL", "wallet")
+    return dict(zip(flat[::2], flat[1::2]))
 
 
 class Mine(contextlib.ExitStack):

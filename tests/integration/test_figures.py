@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from harness import PATH, Mine, Service, ask, binary, eventually, http, private_kib
+from harness import PATH, Mine, Service, ask, binary, counted, eventually, http, private_kib
 
 pytestmark = pytest.mark.figures
 
@@ -45,15 +45,12 @@ def speed_of(mine):
     One worker's update is 4 loops at once: over a fixed window the rate would be off by as much. With several workers
     the two ends have to lie at the same point of their pattern: a whole number of changes each.
     """
-    def counted():
-        return int(mine.redis.command("GET", "hashes") or 0)
-
     def next_change():
-        before = counted()
-        now = eventually(lambda: (value := counted()) != before and value, 20, 0.005)
+        before = counted(mine.redis)
+        now = eventually(lambda: (value := counted(mine.redis)) != before and value, 20, 0.005)
         return time.monotonic(), now
 
-    eventually(lambda: counted() >= 2 * len(mine.workers), 20)
+    eventually(lambda: counted(mine.redis) >= 2 * len(mine.workers), 20)
     begun, first = next_change()
     changes, last, now = 0, first, begun
     while now - begun < SECONDS or changes % len(mine.workers):
@@ -183,7 +180,7 @@ def test_a_thousand_workers_at_one_rng(figure):
         assert statuses == {0}
         assert (9.8 if QUIET else 8) <= rate <= 10.1
         answered = sum('"POST / HTTP/1.1" 200 64' in line for line in mine.hasher.access_lines())
-        updates, stored = sum(int(known[1] or 0) for known in said), int(mine.redis.command("GET", "hashes"))
+        updates, stored = sum(int(known[1] or 0) for known in said), counted(mine.redis)
         assert answered - count <= updates <= stored <= answered
         assert updates == stored or not QUIET, "a stop may end a worker between Redis's word and its own"
         # rng has seen them all leave, and goes on.

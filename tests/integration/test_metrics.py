@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from harness import REPO, Mine, Redis, Service, alone, eventually, http, open_socket, raw, run, scale, wait_until_up
+from harness import (REPO, Mine, Redis, Service, alone, counted, eventually, http, open_socket, raw, run, scale,
+                     wait_until_up)
 
 ALL = ["rng", "hasher", "webui", "worker"]
 
@@ -117,7 +118,7 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
     begun = time.monotonic()
     with Mine(2, admin=True) as mine:
         redis, rng, hasher, workers = mine.redis, mine.rng, mine.hasher, mine.workers
-        eventually(lambda: int(redis.command("GET", "hashes") or 0) >= 12, 20, what="12 hashes")
+        eventually(lambda: counted(redis) >= 12, 20, what="12 hashes")
         rng.send_signal(signal.SIGSTOP)  # every worker ends up waiting for it
 
         def numbers():
@@ -138,7 +139,7 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
             rng.send_signal(signal.SIGCONT)
         loops = [one["dockercoins_loops_total"] for one in values]
         unstored = sum(one["dockercoins_loops_unstored"] for one in values)
-        assert sum(loops) - unstored == int(redis.command("GET", "hashes"))
+        assert sum(loops) - unstored == counted(redis)
         assert sum(one["dockercoins_coins_total"] for one in values) == redis.command("HLEN", "wallet")
         for one, count in zip(values, loops):
             steps = {step: (one[f'dockercoins_step_duration_seconds_count{{step="{step}"}}'],

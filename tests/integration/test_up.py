@@ -32,8 +32,7 @@ FIRST_PORT_TRIED = 9800  # by scripts/up, for Redis
 class Up:
     """scripts/up as a process in a session of its own; a context manager that in the end leaves nothing of it.
 
-    TMPDIR is a folder of its own: .files() are those that it left, and by that variable .processes() finds what it
-    started.
+    TMPDIR is a folder of its own, by which .processes() finds what it started.
     """
 
     def __init__(self, folder, *args, repo=REPO, prefix=(), terminal=False, stdout=subprocess.PIPE, cwd=None, **env):
