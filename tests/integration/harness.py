@@ -317,6 +317,17 @@ def wait_until_up(service):
     service.wait_for_line("running on port|INFO:worker:Waiting for", 10)
 
 
+def listening(pid):
+    """Addresses (in hexadecimal) and ports on which the process listens."""
+    inodes = [os.stat(f"/proc/{pid}/fd/{fd}").st_ino for fd in os.listdir(f"/proc/{pid}/fd")]
+    found = []
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/{pid}/net/{table}", encoding="ascii") as lines:
+            rows = [line.split() for line in list(lines)[1:]]
+        found += [row[1].split(":") for row in rows if row[3] == "0A" and int(row[9]) in inodes]
+    return [(address, int(port, 16)) for address, port in found]
+
+
 def private_kib(pid):
     """Memory that is the process's own, in KiB. (Private_Dirty also counts a program just built, not yet on disk.)"""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:

@@ -86,7 +86,7 @@ COUNTED = {
         (b"GET /32 HTTP/1.1", b"GET /%33%32?query HTTP/1.0", b"GET /0 HTTP/1.1"): ("/N", "GET", "200"),
         (b"HEAD / HTTP/1.0",): ("/", "HEAD", "200"),
         (b"GET /nowhere HTTP/1.1", b"GET /1x HTTP/1.1"): ("other", "GET", "404"),
-        (b"GET /99999999999 HTTP/1.1",): ("/N", "GET", "400"),
+        (b"GET /99999999999 HTTP/1.1", b"GET /32?x HTTP/1.1\r\nContent-Length: x"): ("/N", "GET", "400"),
         (b"POST /32 HTTP/1.1",): ("/N", "POST", "405"),
         (b"nonsense", b"BREW /pot HTTP/1.1", b"M1 /32x HTTP/1.1"): ("other", "other", "400")},
     "hasher": {

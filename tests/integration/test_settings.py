@@ -13,7 +13,7 @@ import time
 import pytest
 
 from harness import (BIN, NAMESPACES, OWN_NETWORK, PATH, Service, alone, ask, eventually, free_port, http,
-                     in_network_of, mounted, open_socket, run, scale, wait_until_up)
+                     in_network_of, listening, mounted, open_socket, run, scale, wait_until_up)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces (unshare, nsenter, ip, curl)")
@@ -221,15 +221,8 @@ def test_port_zero_is_a_free_one_and_admin_port_zero_is_none():
     with alone("rng") as rng, alone("rng", admin=True) as other, alone("worker") as worker:
         wait_until_up(worker)
         assert rng.port != other.port
-        for one, ports in ((rng, [rng.port]), (other, sorted([other.port, other.admin_port])), (worker, [])):
-            assert listening_ports(one.pid) == ports
-
-
-def listening_ports(pid):
-    inodes = [os.stat(f"/proc/{pid}/fd/{fd}").st_ino for fd in os.listdir(f"/proc/{pid}/fd")]
-    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as table:
-        rows = [row.split() for row in list(table)[1:]]
-    return sorted(int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and int(row[9]) in inodes)
+        for one, ports in ((rng, {rng.port}), (other, {other.port, other.admin_port}), (worker, set())):
+            assert {port for _, port in listening(one.pid)} == ports
 
 
 NO_IPV6 = """
