@@ -88,6 +88,7 @@ def test_there_is_a_line_also_for_what_is_no_request(served, data, status):
     assert re.fullmatch(rf'127\.0\.0\.1 - - \[\] ".*" {status} {len(answer.body)}', line)
 
 
+@pytest.mark.threads
 def test_there_is_one_line_a_request_never_torn_however_many_come():
     with alone("hasher") as hasher, contextlib.ExitStack() as stack:
         connections = [stack.enter_context(open_socket(hasher.port)) for _ in range(300)]

@@ -114,6 +114,7 @@ def test_every_line_of_the_access_log_is_counted_once_under_one_of_few_labels(na
         assert requests(scrape(service)) == {labels: len(starts) for starts, labels in COUNTED[name].items()}
 
 
+@pytest.mark.threads
 def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
     begun = time.monotonic()
     with Mine(2, admin=True) as mine:
@@ -158,6 +159,7 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
             served + at_rng["http_request_queue_seconds_sum"], rel=0.01)
 
 
+@pytest.mark.threads
 def test_a_scrape_tells_how_many_wait_while_a_thousand_do():
     with Service("rng", admin=True, DELAY_MS=4000) as rng:
         with contextlib.ExitStack() as stack:
