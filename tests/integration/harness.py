@@ -91,19 +91,6 @@ def mounted(text, path):
         yield ["unshare", "--mount", "sh", "-c", f'mount --bind {file.name} {path} && exec "$@"', "sh"]
 
 
-@contextlib.contextmanager
-def dead_name_server():
-    """Gives a command prefix under which resolving a name hangs: its name server says nothing.
-
-    Needs NAMESPACES (and takes port 53 of a loopback address of its own).
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
-        address = f"127.{os.getpid() >> 16 & 63 | 64}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
-        mute.bind((address, 53))
-        with mounted(f"nameserver {address}\noptions timeout:5 attempts:2\n", "/etc/resolv.conf") as prefix:
-            yield prefix
-
-
 def _succeeds(*command):
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -152,20 +139,16 @@ def run(name, *args, prefix=(), path=None, timeout=20, **env):
 
 
 class Service:
-    """One of the four programs, as a process; a context manager.
+    """One of the four programs, as a process; a context manager that expects status 0 on TERM if it still runs.
 
-    Service("rng", DELAY_MS=50) starts rng with that setting, PORT=0, BIND_ADDRESS=127.0.0.1, ADMIN_PORT=0 and
-    nothing else but a PATH. A value of None leaves the variable out. webui gets FILES_DIR and ASSETS_DIR of
-    the repository and of Debian.
+    Service("rng", DELAY_MS=50) starts rng with that setting, PORT=0, BIND_ADDRESS=127.0.0.1, ADMIN_PORT=0 and nothing
+    else but a PATH. None leaves a variable out. webui gets FILES_DIR of the repository and ASSETS_DIR of Debian.
 
       admin=True    gives it an admin port, in .admin_port
       prefix=[...]  words before the command, such as ["setpriv", "--reuid=1000", ...]; they must exec
       args=[...]    flags
       path=...      another copy of the program
       pipe_size=N   size of the pipe behind stdout; see stop_reading()
-
-    Leaving the context stops it with TERM if the test has not: it must then end with status 0 and no
-    sanitizer report.
     """
 
     def __init__(self, name, *, admin=False, prefix=(), args=(), path=None, pipe_size=None, **env):
@@ -192,15 +175,14 @@ class Service:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._port = None
 
-    def __enter__(self):
-        return self.start()
-
     def start(self):
         self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, bufsize=0,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=self._pipe_size)
         self._reading.set()
         self._reader.start()
         return self
+
+    __enter__ = start
 
     @property
     def pid(self):
@@ -333,6 +315,17 @@ def alone(name, **options):
 def wait_until_up(service):
     """Until it serves, or the worker looks for its Redis."""
     service.wait_for_line("running on port|INFO:worker:Waiting for", 10)
+
+
+def listening(pid):
+    """Addresses (in hexadecimal) and ports on which the process listens."""
+    inodes = [os.stat(f"/proc/{pid}/fd/{fd}").st_ino for fd in os.listdir(f"/proc/{pid}/fd")]
+    found = []
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/{pid}/net/{table}", encoding="ascii") as lines:
+            rows = [line.split() for line in list(lines)[1:]]
+        found += [row[1].split(":") for row in rows if row[3] == "0A" and int(row[9]) in inodes]
+    return [(address, int(port, 16)) for address, port in found]
 
 
 def private_kib(pid):
@@ -472,3 +465,16 @@ def wallet(redis):
     """The coins: raw bytes by digest."""
     flat = redis.command("HGETALL", "wallet")
     return dict(zip(flat[::2], flat[1::2]))
+
+
+class Mine(contextlib.ExitStack):
+    """The application without its web UI: real services, a real Redis, N workers; a context manager."""
+
+    def __init__(self, workers=1, **options):
+        super().__init__()
+        self.redis = self.enter_context(Redis())
+        self.rng = self.enter_context(Service("rng", **options))
+        self.hasher = self.enter_context(Service("hasher", **options))
+        self.urls = {"RNG_URL": f"http://127.0.0.1:{self.rng.port}", "REDIS_URL": self.redis.url,
+                     "HASHER_URL": f"http://127.0.0.1:{self.hasher.port}"}
+        self.workers = [self.enter_context(Service("worker", **self.urls, **options)) for _ in range(workers)]
