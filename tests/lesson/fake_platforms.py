@@ -35,10 +35,11 @@ class Shell:
 class Cluster(Shell):
     """kubectl, and the namespace class1. on_scale(number) is called when the workers are scaled."""
 
-    def __init__(self, monkeypatch, **ports):
+    def __init__(self, monkeypatch, env=None, **ports):
         super().__init__(monkeypatch, "kubectl")
         self.context = "a-context"
-        self.pods = {service: [self.pod(f"{service}-0")] for service in ("rng", "hasher", "worker", "webui")}
+        self.env = env or {}
+        self.pods = {service: [self.pod(f"{service}-0", **self.env)] for service in ("rng", "hasher", "worker", "webui")}
         self.replicas = 1
         self.ports = ports
         self.forwards = []
@@ -75,7 +76,7 @@ class Cluster(Shell):
     def _scale(self, *words):
         assert words[:2] == ("deployment", "worker")
         self.replicas = int(words[2].removeprefix("--replicas="))
-        self.pods["worker"] = [self.pod(f"worker-{number}") for number in range(self.replicas)]
+        self.pods["worker"] = [self.pod(f"worker-{number}", **self.env) for number in range(self.replicas)]
         self.on_scale(self.replicas)
         return "deployment.apps/worker scaled\n"
 

@@ -9,12 +9,12 @@ class Processes(lesson.Platform):
 
     url = None
 
-    def __init__(self, stack, workers=1, rng=None, **delays):
+    def __init__(self, stack, workers=1, rng_url=None, **delays):
         self._delays = {"worker": 100, "rng": 100, "hasher": 100, **delays}
         self._stack = stack
         redis = stack.enter_context(Redis())
-        self.running = {"rng": [] if rng else [self._start("rng")], "hasher": [self._start("hasher")], "worker": []}
-        self._rng = rng or f"http://127.0.0.1:{self.running['rng'][0].port}"
+        self.running = {"rng": [] if rng_url else [self._start("rng")], "hasher": [self._start("hasher")], "worker": []}
+        self._rng = rng_url or f"http://127.0.0.1:{self.running['rng'][0].port}"
         self._upstreams = {"RNG_URL": self._rng, "REDIS_URL": redis.url,
                            "HASHER_URL": f"http://127.0.0.1:{self.running['hasher'][0].port}"}
         self.running["webui"] = [stack.enter_context(Service("webui", REDIS_URL=redis.url))]

@@ -14,6 +14,7 @@ from fake_platforms import Cluster
 from processes import Processes
 
 pytestmark = pytest.mark.slow
+SLOWLY = {"worker": 300, "rng": 300, "hasher": 300}  # what a busy machine adds to a loop then weighs a third
 
 
 @pytest.fixture
@@ -30,18 +31,17 @@ def take(capsys, application, *options):
 
 
 def test_the_lesson_holds_for_the_real_programs(stack, capsys):
-    application = Processes(stack, 2)
-    status, result, shown = take(capsys, application, "--workers", "1,10", "--seconds", "8")
+    application = Processes(stack, 2, **SLOWLY)
+    status, result, shown = take(capsys, application, "--workers", "1,6", "--seconds", "8")
     assert (status, result["holds"]) == (0, True), shown
-    assert set(result["steps"][0]["graph"]) <= {0, 4, 8} and result["steps"][0]["graph"].count(4) >= 3
+    assert [round(step["speed"]["predicted"], 2) for step in result["steps"]] == [1.11, 3.33]
     assert application.workers() == 2, "the number of workers is put back"
-    found = lesson.explain(application, 5)
-    assert found.speed == pytest.approx(20 / 3, rel=0.1) and found.hash == pytest.approx(0.3, rel=0.1)
-    application.scale(10)
-    time.sleep(3)  # the queue fills
-    found = lesson.explain(application, 5)
-    assert found.utilisation == pytest.approx(1, abs=0.04) and 0.55 < found.line < 0.85
-    assert found.rng == pytest.approx(found.line + found.service, abs=0.03)
+    application.scale(6)
+    time.sleep(4)  # the queue fills
+    found = lesson.explain(application, 6)
+    assert found.speed == pytest.approx(10 / 3, rel=0.1)
+    assert found.utilisation == pytest.approx(1, abs=0.06) and 0.7 < found.line < 1.1
+    assert found.rng == pytest.approx(found.line + found.service, rel=0.1)
     assert found.sentence().startswith("rng is the limit: ")
 
 
@@ -64,17 +64,17 @@ def test_an_rng_that_answers_in_parallel_is_found(stack, capsys):
     server.daemon_threads = True
     stack.callback(server.shutdown)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    application = Processes(stack, rng=f"http://127.0.0.1:{server.server_port}")
+    application = Processes(stack, rng_url=f"http://127.0.0.1:{server.server_port}")
     status, result, shown = take(capsys, application, "--workers", "10", "--seconds", "6")
     assert (status, result["holds"]) == (1, False), shown
     assert "rng answers in parallel" in result["verdict"]
 
 
 def test_a_slow_worker_and_an_old_one_are_found(stack, capsys):
-    application = Processes(stack, worker=300, hasher=50)
+    application = Processes(stack, **{**SLOWLY, "worker": 600})
     status, result, shown = take(capsys, application, "--workers", "2", "--seconds", "6")
     assert status == 0, shown
-    assert round(result["steps"][0]["speed"]["predicted"], 2) == 4.44
+    assert round(result["steps"][0]["speed"]["predicted"], 2) == 1.67
     application.start_worker()
     status, result, shown = take(capsys, application, "--workers", "1", "--seconds", "6")
     assert status == 1 and "the speed of 2 workers, so an old worker is still there" in result["verdict"], shown
@@ -82,10 +82,11 @@ def test_a_slow_worker_and_an_old_one_are_found(stack, capsys):
 
 def test_the_lesson_holds_on_kubernetes(monkeypatch, stack, capsys):
     """With processes for pods."""
-    application = Processes(stack)
-    cluster = Cluster(monkeypatch, **{name: application.running[name][0].port for name in ("rng", "hasher", "webui")})
+    application = Processes(stack, **SLOWLY)
+    ports = {name: application.running[name][0].port for name in ("rng", "hasher", "webui")}
+    cluster = Cluster(monkeypatch, {"DELAY_MS": "300"}, **ports)
     cluster.on_scale = application.scale
-    status, result, shown = take(capsys, None, "-n", "class1", "--workers", "3", "--seconds", "6")
+    status, result, shown = take(capsys, None, "-n", "class1", "--workers", "2", "--seconds", "6")
     assert (status, result["holds"]) == (0, True), shown
     assert "Kubernetes, context a-context, namespace class1\n" in shown
     assert application.workers() == 1 and all(forward.poll() is not None for forward in cluster.forwards)
