@@ -13,60 +13,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as Driver
 
-from harness import REPO, Redis, Service, eventually
+from harness import REPO, eventually
+from processes import Processes
 
 ARTEFACTS = os.path.join(REPO, "artefacts")
 PHONE = (390, 844)
 PROJECTOR = (1920, 1080)
 
 
-class DockerCoins:
-    """All services as real processes; a context manager. .scale(N) changes the number of workers, .url is the page."""
+class DockerCoins(Processes):
+    """All services as real processes; a context manager. .scale(N) changes the number of workers, .page is the URL."""
 
     def __init__(self, workers=1, **webui):
-        self._first = workers
-        self._webui_settings = webui
-        self._stack = contextlib.ExitStack()
-        self.workers = []
-        self.webui = None
-        self.port = 0
-
-    def __enter__(self):
         with contextlib.ExitStack() as stack:
-            self.redis = stack.enter_context(Redis())
-            rng, hasher = (stack.enter_context(Service(name)) for name in ("rng", "hasher"))
-            self._worker_settings = {"RNG_URL": f"http://127.0.0.1:{rng.port}", "REDIS_URL": self.redis.url,
-                                     "HASHER_URL": f"http://127.0.0.1:{hasher.port}"}
-            stack.callback(self.stop_webui)
-            self.start_webui()
-            stack.callback(self.scale, 0)
-            self.scale(self._first)
-            self._stack = stack.pop_all()
-        return self
+            super().__init__(stack, workers, webui=webui)
+            self.page = f"{self.url}/index.html"
+            self._opened = stack.pop_all()
+            self._stack = self._opened
 
     def __exit__(self, *details):
-        return self._stack.__exit__(*details)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}/index.html"
-
-    def scale(self, count):
-        while len(self.workers) < count:
-            self.workers.append(Service("worker", **self._worker_settings).start())
-        for worker in self.workers[count:]:
-            assert worker.stop()[0] == 0
-        del self.workers[count:]
-
-    def start_webui(self):
-        """Starts it, again on the same port."""
-        settings = {"REDIS_URL": self.redis.url, "PORT": self.port, **self._webui_settings}
-        self.webui = Service("webui", **settings).start()
-        self.port = self.webui.port
-
-    def stop_webui(self):
-        if self.webui is not None and self.webui.running:
-            self.webui.stop()
+        return self._opened.__exit__(*details)
 
 
 class Proxy:

@@ -166,49 +166,34 @@ def compose_1():
     return path if COMPOSE_1 in run(path, "version", "--short") else None
 
 
-def unpacked(package, program, suite=None):
-    """Path of a program from a Debian package, which is unpacked and not installed."""
-    path = os.path.join(STATE, package, os.path.basename(program))
-    if os.path.exists(path):
-        return path
-    say(f"fetching {package}")
-    with tempfile.TemporaryDirectory() as folder:
-        options = []
-        if suite:
+def compose_2():
+    """Path of Compose 2.26, from Debian 13's package, which is unpacked and not installed."""
+    path = os.path.join(STATE, "docker-compose", "docker-compose")
+    if not os.path.exists(path):
+        say("fetching Compose 2")
+        with tempfile.TemporaryDirectory() as folder:
             archive, _ = mirrors()
-            pathlib.Path(folder, f"{suite}.list").write_text(f"deb [signed-by={KEYRING}] {archive} {suite} main\n", "utf-8")
-            options = ["-o", f"Dir::Etc::SourceList={folder}/{suite}.list",
-                       "-o", "Dir::Etc::SourceParts=/dev/null", "-o", f"Dir::State::Lists={folder}/lists",
-                       "-o", f"Dir::Cache={folder}/cache", "-o", "Acquire::Languages=none",
-                       "-o", "Acquire::Retries=3"]
+            sources = pathlib.Path(folder, "trixie.list")
+            sources.write_text(f"deb [signed-by={KEYRING}] {archive} trixie main\n", "utf-8")
+            options = ["-o", f"Dir::Etc::SourceList={sources}", "-o", "Dir::Etc::SourceParts=/dev/null",
+                       "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache",
+                       "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3"]
             os.makedirs(f"{folder}/lists/partial")
             os.makedirs(f"{folder}/cache/archives/partial")
-        # apt as root downloads as the user _apt, who needs folders to write to.
-        os.chmod(folder, 0o755)
-        if os.geteuid() == 0:
-            for writable in (folder, *glob.glob(f"{folder}/*/partial")):
-                shutil.chown(writable, "_apt")
-        if suite:
+            # apt as root downloads as the user _apt, who needs folders to write to.
+            os.chmod(folder, 0o755)
+            if os.geteuid() == 0:
+                for writable in (folder, *glob.glob(f"{folder}/*/partial")):
+                    shutil.chown(writable, "_apt")
             run("apt-get", *options, "update")
-        run("apt-get", *options, "download", package, cwd=folder)
-        run("dpkg-deb", "-x", *glob.glob(f"{folder}/{package}_*.deb"), f"{folder}/x")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        shutil.copy2(f"{folder}/x{program}", path + ".new")
-    os.rename(path + ".new", path)
-    return path
-
-
-def compose_2():
-    """Path of Compose 2.26, from Debian 13."""
-    path = unpacked("docker-compose", "/usr/libexec/docker/cli-plugins/docker-compose", "trixie")
+            run("apt-get", *options, "download", "docker-compose", cwd=folder)
+            run("dpkg-deb", "-x", *glob.glob(f"{folder}/docker-compose_*.deb"), f"{folder}/x")
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copy2(f"{folder}/x/usr/libexec/docker/cli-plugins/docker-compose", path + ".new")
+        os.rename(path + ".new", path)
     if COMPOSE_2 not in run(path, "version", "--short"):
         raise RuntimeError(f"{path} is not Compose {COMPOSE_2}")
     return path
-
-
-def registry():
-    """Path of a Docker registry."""
-    return unpacked("docker-registry", "/usr/bin/docker-registry")
 
 
 # ------------------------------------------------------------------------------------------ the engine
@@ -345,7 +330,6 @@ def start():
         ensure_built(pinned_image("prom/prometheus", "docker-compose.metrics.yml"), PROMETHEUS)
         compose_1()
         compose_2()
-        registry()
     except BaseException:
         if started:
             stop_engine()

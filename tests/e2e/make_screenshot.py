@@ -11,7 +11,11 @@ import sys
 import time
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(TESTS, "e2e"), os.path.join(TESTS, "integration")]
+sys.path[:0] = [os.path.join(TESTS, folder) for folder in ("e2e", "lesson", "integration")]
+
+import lesson_script  # noqa: E402
+
+lesson_script.load()
 
 from browser import Browser, DockerCoins, install_hint  # noqa: E402
 from harness import REPO, eventually  # noqa: E402
@@ -33,7 +37,7 @@ def main():
         for workers in STEPS:
             application.scale(workers)
             if not averages:
-                browser.open(application.url)
+                browser.open(application.page)
             time.sleep(SECONDS)
             averages[workers] = browser.number("average")
             print(f"workers: {workers}, hashes/s: {averages[workers]}, expected: {STEPS[workers]}", flush=True)

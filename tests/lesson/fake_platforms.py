@@ -10,7 +10,7 @@ import lesson
 class Shell:
     """Stands for `subprocess` and `shutil.which` in scripts/lesson; a subclass answers, by .answer(*words).
 
-    An answer is what the command prints, or an exit status and what it complains of.
+    An answer is what the command prints, or (exit status, what it complains of), or an OSError.
     """
 
     PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
@@ -35,16 +35,14 @@ class Shell:
 class Cluster(Shell):
     """kubectl, and the namespace class1. on_scale(number) is called when the workers are scaled."""
 
-    def __init__(self, monkeypatch, env=None, **ports):
+    def __init__(self, monkeypatch, **ports):
         super().__init__(monkeypatch, "kubectl")
         self.context = "a-context"
-        self.env = env or {}
-        self.pods = {service: [self.pod(f"{service}-0", **self.env)] for service in ("rng", "hasher", "worker", "webui")}
+        self.pods = {service: [self.pod(f"{service}-0")] for service in ("rng", "hasher", "worker", "webui")}
         self.replicas = 1
         self.ports = ports
         self.forwards = []
         self.on_scale = lambda _number: None
-        self.metrics = lambda pod: f"what {pod} has measured"
 
     @staticmethod
     def pod(name, phase="Running", ending=False, **env):
@@ -76,7 +74,7 @@ class Cluster(Shell):
     def _scale(self, *words):
         assert words[:2] == ("deployment", "worker")
         self.replicas = int(words[2].removeprefix("--replicas="))
-        self.pods["worker"] = [self.pod(f"worker-{number}", **self.env) for number in range(self.replicas)]
+        self.pods["worker"] = [self.pod(f"worker-{number}") for number in range(self.replicas)]
         self.on_scale(self.replicas)
         return "deployment.apps/worker scaled\n"
 
@@ -86,18 +84,17 @@ class Cluster(Shell):
 
     def _exec(self, pod, *words):
         assert words == ("--", f"/{pod.partition('-')[0]}", "--metrics")
-        return self.metrics(pod)
+        return f"what {pod} has measured"
 
     def Popen(self, command, **options):
-        """A port-forward that says the very port at which the service is, so that there is nothing to pass on."""
+        """A port-forward, which says the very port at which the service is."""
         *_, verb, address, service, ports = command
         assert (verb, address) == ("port-forward", "--address=127.0.0.1")
         self.commands.append(f"port-forward {service} {ports}")
         port = self.ports.get(service.removeprefix("service/"))
-        script = "echo 'Error from server (NotFound): no such service'"
-        if port:
-            script = f"echo 'Forwarding from 127.0.0.1:{port} -> 80'; yes 'Handling connection' | head -n 9999; exec sleep 99"
-        self.forwards.append(subprocess.Popen(["sh", "-c", script], **options))
+        script = f"echo 'Forwarding from 127.0.0.1:{port} -> 80'; yes 'Handling connection' | head -n 9999; exec sleep 99"
+        missing = "echo 'Error from server (NotFound): no such service'"
+        self.forwards.append(subprocess.Popen(["sh", "-c", script if port else missing], **options))
         return self.forwards[-1]
 
 

@@ -9,16 +9,17 @@ class Processes(lesson.Platform):
 
     url = None
 
-    def __init__(self, stack, workers=1, rng_url=None, **delays):
+    def __init__(self, stack, workers=1, rng_url=None, webui=None, **delays):
         self._delays = {"worker": 100, "rng": 100, "hasher": 100, **delays}
         self._stack = stack
-        redis = stack.enter_context(Redis())
+        self.redis = stack.enter_context(Redis())
         self.running = {"rng": [] if rng_url else [self._start("rng")], "hasher": [self._start("hasher")], "worker": []}
         self._rng = rng_url or f"http://127.0.0.1:{self.running['rng'][0].port}"
-        self._upstreams = {"RNG_URL": self._rng, "REDIS_URL": redis.url,
+        self._upstreams = {"RNG_URL": self._rng, "REDIS_URL": self.redis.url,
                            "HASHER_URL": f"http://127.0.0.1:{self.running['hasher'][0].port}"}
-        self.running["webui"] = [stack.enter_context(Service("webui", REDIS_URL=redis.url))]
-        self.url = f"http://127.0.0.1:{self.running['webui'][0].port}"
+        self._webui_settings = {"REDIS_URL": self.redis.url, **(webui or {})}
+        self.start_webui()
+        self.url = f"http://127.0.0.1:{self.webui.port}"
         self.scale(workers)
 
     def __call__(self, _options):
@@ -26,6 +27,12 @@ class Processes(lesson.Platform):
 
     def _start(self, name, **settings):
         return self._stack.enter_context(Service(name, admin=True, DELAY_MS=self._delays[name], **settings))
+
+    def start_webui(self):
+        """Starts it, the next time on the same port."""
+        self.webui = self._stack.enter_context(Service("webui", **self._webui_settings))
+        self._webui_settings["PORT"] = self.webui.port
+        self.running["webui"] = [self.webui]
 
     def start_worker(self):
         worker = self._start("worker", **self._upstreams)

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import types
 
 import pytest
 
@@ -21,36 +20,30 @@ class Application(lesson.Platform):
     url = "http://the-web-ui"
     where = "somewhere"
 
-    def __init__(self, monkeypatch, workers=4):
+    def __init__(self, monkeypatch, clock, workers=4):
         self.scaled = []
         self._workers = workers
-        self._now = self._since = 1000.0
+        self._clock = clock
+        self._since = clock[0]
         self._hashes = 0
-        self._monkeypatch = monkeypatch
-        self.replace("time", types.SimpleNamespace(monotonic=lambda: self._now, sleep=self._sleep))
-        self.replace("read_counter", self._read)
-        self.replace("Prober", lambda url: Probe(url, self._workers))
+        monkeypatch.setattr(lesson, "read_counter", self._read)
+        monkeypatch.setattr(lesson, "Prober", lambda url: Probe(url, self._workers))
 
     def __call__(self, _options):
         return self
 
-    def replace(self, name, what):
-        self._monkeypatch.setattr(lesson, name, what)
-
-    def _sleep(self, seconds):
-        self._now += seconds
-
     def _read(self, url):
         assert url == self.url
-        elapsed = self._now - self._since
+        elapsed = self._clock[0] - self._since
         reported = (4 * int((elapsed - 1.2 * worker / self._workers) / 1.2) for worker in range(self._workers))
-        return lesson.Reading(self._now, self._hashes + (int(elapsed * 10) if self._workers > 3 else sum(reported)))
+        hashes = int(elapsed * 10) if self._workers > 3 else sum(reported)
+        return lesson.Reading(self._clock[0], self._hashes + hashes)
 
     def workers(self):
         return self._workers
 
     def scale(self, workers):
-        self._hashes, self._since = self._read(self.url).hashes, self._now
+        self._hashes, self._since = self._read(self.url).hashes, self._clock[0]
         self._workers = workers
         self.scaled.append(workers)
 
@@ -88,13 +81,18 @@ class Probe:
         return 0.0061
 
 
+@pytest.fixture
+def application(monkeypatch, clock):
+    return Application(monkeypatch, clock)
+
+
 TABLE = """\
 somewhere
 Simulated work of worker, rng and hasher: 100, 100 and 100 ms
           hashes/s             rng, ms           hasher ms           graph,
 workers  predicted measured  predicted measured  predicted measured  once a second
       1       3.33     3.33         17       17          0      1.1  4 4 4 4 0 4        ok
-     10      10.00    10.00        750      750          0      1.1  9 11 10 9 11 10    ok
+     10      10.00    10.00        750      750          0      1.1  10 10 10 10 10 10  ok
 """
 SENTENCE = "The lesson holds: 1 and 10 workers give 3.33 and 10.00 hashes/s, and from 10 workers on rng is the limit."
 NEWS = """\
@@ -106,16 +104,15 @@ back to 4 workers
 """
 
 
-def test_it_measures_each_number_of_workers_says_that_it_holds_and_puts_the_workers_back(monkeypatch, capsys):
-    application = Application(monkeypatch)
+def test_it_measures_each_number_of_workers_says_that_it_holds_and_puts_the_workers_back(application, capsys):
     assert lesson.main(["--workers", "1,10", "--seconds", "8"], platform=application) == 0
     assert application.scaled == [1, 10, 4]
     assert capsys.readouterr() == (f"{TABLE}{SENTENCE}\n", NEWS)
 
 
-def test_the_result_as_json(monkeypatch, capsys):
+def test_the_result_as_json(application, capsys):
     """The table is then on stderr."""
-    assert lesson.main(["--json", "--workers", "1,10", "--seconds", "8"], platform=Application(monkeypatch)) == 0
+    assert lesson.main(["--json", "--workers", "1,10", "--seconds", "8"], platform=application) == 0
     out, shown = capsys.readouterr()
     assert sorted(shown.splitlines()) == sorted(f"{TABLE}{NEWS}{SENTENCE}".splitlines())
     result = json.loads(out)
@@ -123,28 +120,27 @@ def test_the_result_as_json(monkeypatch, capsys):
     for key, ten in (("speed", 10), ("rng_ms", 750), ("hasher_ms", 0)):
         assert result["steps"][1][key] == {"predicted": pytest.approx(ten), "measured": pytest.approx(ten, abs=1.2)}
     assert (result["steps"][0]["ok"], result["steps"][0]["differences"]) == (True, [])
-    assert result["steps"][1]["graph"] == [9, 11, 10, 9, 11, 10]
+    assert result["steps"][1]["graph"] == [10] * 6
     assert (result["holds"], result["verdict"]) == (True, SENTENCE)
     assert result["delay_ms"] == {"worker": 100, "rng": 100, "hasher": 100}
     assert len(out.splitlines()) > 40, "indented"
 
 
-def test_a_lesson_that_does_not_hold_is_status_1(monkeypatch, capsys):
-    application = Application(monkeypatch)
-    application.replace("speed", lambda readings, workers: None)
+def test_a_lesson_that_does_not_hold_is_status_1(application, monkeypatch, capsys):
+    monkeypatch.setattr(lesson, "speed", lambda readings, workers: None)
     assert lesson.main(["--workers", "2", "--seconds", "8"], platform=application) == 1
     out = capsys.readouterr().out
     assert "      2       6.67     none         33       33          0      1.1" in out
     assert out.splitlines()[-1].startswith("The lesson does not hold with 2 workers (the counter does not move; ")
 
 
-def test_a_terminal_shows_what_goes_on(monkeypatch):
+def test_a_terminal_shows_what_goes_on(monkeypatch, clock):
     """In one line, which is written anew five times a second at most, and cleared before the next of the table."""
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
-    news, application = Terminal(), Application(monkeypatch, 2)
+    news, application = Terminal(), Application(monkeypatch, clock, 2)
     screen = lesson.Screen(io.StringIO(), news)
     step = lesson.measure(application, 2, 8, lesson.Delays(), 0.0, screen)
     assert (step.workers, step.rng, step.hasher) == (2, pytest.approx(1 / 30 + 0.005), pytest.approx(0.0061))
@@ -160,12 +156,11 @@ def test_a_terminal_shows_what_goes_on(monkeypatch):
 @pytest.mark.parametrize("trouble, status, said", [
     (lesson.LessonError("The web UI has gone"), 2, "lesson: The web UI has gone"),
     (KeyboardInterrupt(), 130, "lesson: interrupted")])
-def test_the_number_of_workers_is_put_back_whatever_happens(monkeypatch, capsys, trouble, status, said):
+def test_the_number_of_workers_is_put_back_whatever_happens(application, monkeypatch, capsys, trouble, status, said):
     def fail(*_):
         raise trouble
 
-    application = Application(monkeypatch)
-    application.replace("measure", fail)
+    monkeypatch.setattr(lesson, "measure", fail)
     assert lesson.main(["--workers", "7"], platform=application) == status
     assert application.scaled == [7, 4]
     assert capsys.readouterr().err == f"scaling to 7 workers\nback to 4 workers\n{said}\n"
@@ -174,13 +169,11 @@ def test_the_number_of_workers_is_put_back_whatever_happens(monkeypatch, capsys,
     assert capsys.readouterr().err == f"Measuring for 10 s\n{said}\n"
 
 
-def test_no_application_is_one_clear_line(monkeypatch, capsys):
-    application = Application(monkeypatch)
-
+def test_no_application_is_one_clear_line(application, monkeypatch, capsys):
     def read(_):
         raise OSError("Connection refused")
 
-    application.replace("read_counter", read)
+    monkeypatch.setattr(lesson, "read_counter", read)
     assert lesson.main([], platform=application) == 2
     assert capsys.readouterr() == ("", "lesson: The web UI does not answer at http://the-web-ui: Connection refused\n")
     assert application.scaled == []

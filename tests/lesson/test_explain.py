@@ -4,6 +4,8 @@ import pytest
 
 import lesson
 
+pytestmark = pytest.mark.usefixtures("clock")
+
 
 def explanation(workers, servers, speed, line):
     return lesson.Explanation(workers=workers, servers=servers, speed=speed, work=0.1, rng=line + 0.1, hasher=0.1,
@@ -62,14 +64,6 @@ def rng(served, service, waited, line):
     return (f'http_request_service_seconds_count{{route="/N"}} {served}\nhttp_request_service_seconds_count{{route="/"}} 7\n'
             f'http_request_service_seconds_sum{{route="/N"}} {service}\nhttp_request_service_seconds_sum{{route="/"}} 0.5\n'
             f"http_request_queue_seconds_count {waited}\nhttp_request_queue_seconds_sum {line}\n")
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch):
-    """Ten seconds of waiting pass at once; reading takes no time."""
-    now = [50.0]
-    monkeypatch.setattr(lesson.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(lesson.explain, "__defaults__", (lambda seconds: now.__setitem__(0, now[0] + seconds),))
 
 
 def two_workers():

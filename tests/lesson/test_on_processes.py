@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import lesson
-from fake_platforms import Cluster
 from processes import Processes
 
 pytestmark = pytest.mark.slow
@@ -68,29 +67,3 @@ def test_an_rng_that_answers_in_parallel_is_found(stack, capsys):
     status, result, shown = take(capsys, application, "--workers", "10", "--seconds", "6")
     assert (status, result["holds"]) == (1, False), shown
     assert "rng answers in parallel" in result["verdict"]
-
-
-def test_a_slow_worker_and_an_old_one_are_found(stack, capsys):
-    application = Processes(stack, **{**SLOWLY, "worker": 600})
-    status, result, shown = take(capsys, application, "--workers", "2", "--seconds", "6")
-    assert status == 0, shown
-    assert round(result["steps"][0]["speed"]["predicted"], 2) == 1.67
-    application.start_worker()
-    status, result, shown = take(capsys, application, "--workers", "1", "--seconds", "6")
-    assert status == 1 and "the speed of 2 workers, so an old worker is still there" in result["verdict"], shown
-
-
-def test_the_lesson_holds_on_kubernetes(monkeypatch, stack, capsys):
-    """With processes for pods."""
-    application = Processes(stack, **SLOWLY)
-    ports = {name: application.running[name][0].port for name in ("rng", "hasher", "webui")}
-    cluster = Cluster(monkeypatch, {"DELAY_MS": "300"}, **ports)
-    cluster.on_scale = application.scale
-    status, result, shown = take(capsys, None, "-n", "class1", "--workers", "2", "--seconds", "6")
-    assert (status, result["holds"]) == (0, True), shown
-    assert "Kubernetes, context a-context, namespace class1\n" in shown
-    assert application.workers() == 1 and all(forward.poll() is not None for forward in cluster.forwards)
-    monkeypatch.setattr(cluster, "metrics", lambda pod: application.metrics(
-        pod.partition("-")[0], application.containers(pod.partition("-")[0])[0]))
-    assert lesson.main(["explain", "-n", "class1", "--seconds", "5"]) == 0
-    assert "one more worker would give" in capsys.readouterr().out
