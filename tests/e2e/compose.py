@@ -54,9 +54,9 @@ class Compose:
         It then takes a network without any container in it for one that is in use, until it is restarted.
         """
         result = self("down", *words, check=False)
-        if "has active endpoints" in result.stdout and "0" == run(
+        if "has active endpoints" in result.stdout and run(
                 "docker", "network", "inspect", "--format", "{{len .Containers}}", f"{self.project}_default",
-                env=self.environment).stdout.strip():
+                env=self.environment).stdout == "0\n":
             docker_engine.restart_engine()
             result = self("down", *words, check=False)
         assert result.returncode == 0, result.stdout

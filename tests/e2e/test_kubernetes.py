@@ -31,17 +31,11 @@ REDIS = docker_engine.pinned_image("redis")
 IMAGES = [f"dockercoins-cpp/{name}:v0.1" for name in PROGRAMS] + [REDIS]
 
 # A pod of the class, from the one image with a shell that is there anyway.
-CLASS = {
-    "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "class", "labels": {"run": "class"}},
-    "spec": {
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}},
-        "terminationGracePeriodSeconds": 0,
-        "containers": [{
-            "name": "class", "image": REDIS, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"],
-            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        }],
-    },
-}
+CLASS = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "class", "labels": {"run": "class"}}, "spec": {
+    "securityContext": {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}},
+    "terminationGracePeriodSeconds": 0,
+    "containers": [{"name": "class", "image": REDIS, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"],
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}]}}
 
 # In a shell of that pod: `get NAME` is GET http://NAME/, by wget (Alpine) or by bash (Debian).
 GET = r"""
@@ -108,9 +102,16 @@ class Namespace:
             return lesson.speed(lesson.read_counter_for(application.url, seconds, lambda *_: None), workers)
 
     def await_mining(self):
+        def counter():
+            """Hashes so far; 0 while the web UI cannot tell."""
+            try:
+                return lesson.read_counter(application.url).hashes
+            except OSError:
+                return 0
+
         with self.application() as application:
-            begun = counter(application.url)
-            eventually(lambda: counter(application.url) > begun, 60, 0.2, "a hash counted")
+            begun = counter()
+            eventually(lambda: counter() > begun, 60, 0.2, "a hash counted")
 
     def errors(self):
         """What the workers have complained of."""
@@ -125,27 +126,16 @@ class Namespace:
         return sum(times) / 5
 
 
-def counter(url):
-    """Hashes so far; 0 while the web UI cannot tell."""
-    try:
-        return lesson.read_counter(url).hashes
-    except OSError:
-        return 0
-
-
 @pytest.fixture(scope="module")
 def context():
     """The current context of a cluster that answers, with the images there."""
     if not shutil.which("kubectl"):
         pytest.skip("no cluster: kubectl is not installed")
-    current = subprocess.run(["kubectl", "config", "current-context"], capture_output=True, text=True, check=False)
-    if current.returncode:
-        pytest.skip("no cluster: kubectl has no current context")
-    name = current.stdout.strip()
-    asked = subprocess.run(["kubectl", f"--context={name}", "--request-timeout=20s", "get", "nodes"],
-                           capture_output=True, text=True, check=False, timeout=60)
-    if asked.returncode:
-        pytest.skip(f"no cluster: that of context {name} does not answer: {asked.stderr.strip()[-200:]}")
+    try:
+        name = lesson.run_command("kubectl", "config", "current-context").strip()
+        lesson.run_command("kubectl", f"--context={name}", "--request-timeout=20s", "get", "nodes")
+    except lesson.LessonError as reason:
+        pytest.skip(f"no cluster: {reason}")
     if command := os.environ.get("DOCKERCOINS_LOAD_IMAGES"):
         subprocess.run([*shlex.split(command), *IMAGES], check=True, timeout=900)
     return name
