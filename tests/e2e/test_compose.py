@@ -14,7 +14,6 @@ import socket
 import threading
 import time
 import urllib.parse
-from http.client import HTTPConnection
 
 import pytest
 
@@ -47,19 +46,6 @@ def scale(compose, workers, *files):
 def is_listening(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def cpu_seconds(compose, *services):
-    """What these containers have used, by the engine's API."""
-    used = 0
-    for container in (each for service in services for each in compose.containers(service)):
-        connection = HTTPConnection("engine", timeout=30)
-        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.connect("/var/run/docker.sock")
-        connection.request("GET", f"/containers/{container}/stats?stream=false&one-shot=true")
-        used += json.loads(connection.getresponse().read())["cpu_stats"]["cpu_usage"]["total_usage"]
-        connection.close()
-    return used / 1e9
 
 
 def stop_and_check(compose, docker, figure):
@@ -165,15 +151,6 @@ def test_scale_works_in_both_ways(project):
                what="the second worker in the log")
 
 
-def test_ab_gets_ten_requests_a_second_from_rng(project, figure):
-    project("stop", "worker")
-    shown = run("ab", "-c", "10", "-n", "50", "http://localhost:8001/32").stdout
-    rate = float(re.search(r"Requests per second:\s+([\d.]+)", shown).group(1))
-    figure("ab -c 10 -n 50 at rng, requests/s", f"{rate:.2f}")
-    assert 9 < rate < 10.05
-    assert re.search(r"Failed requests:\s+0\n", shown)
-
-
 def httping(port):
     shown = run("httping", "-c", "3", f"localhost:{port}").stdout
     return float(re.search(r"min/avg/max = [\d.]+/([\d.]+)/[\d.]+ ms", shown).group(1))
@@ -182,18 +159,10 @@ def httping(port):
 def test_ten_workers_find_the_bottleneck(project, docker, figure):
     scale(project, 10)
     time.sleep(4)  # the queue fills
-    os.sync()
-    cpu, counted, begun = cpu_seconds(project, "worker", "rng", "hasher"), hashes(), time.monotonic()
     at_rng, at_hasher = httping(8001), httping(8002)
-    shown = docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}")
-    time.sleep(4)
-    cpu, counted = cpu_seconds(project, "worker", "rng", "hasher") - cpu, hashes() - counted
     figure("httping of rng and hasher with 10 workers, ms", f"{at_rng:.0f}, {at_hasher:.1f}")
-    assert 620 < at_rng < 900
-    assert at_hasher < 25
-    assert 8.5 < counted / (time.monotonic() - begun) < 11
-    figure("CPU per hash at 10 workers, ms", f"{cpu / counted * 1000:.2f}")
-    assert cpu / counted < 0.0036  # on two slow CPUs 2.6 ms, of which 0.6 ms are the engine starting health checks
+    assert 620 < at_rng < 900 and at_hasher < 25
+    shown = docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}")
     memory = {service: max(float(size) * {"B": 2**-20, "KiB": 2**-10, "MiB": 1.0}[unit] for size, unit in
                            re.findall(rf"[_-]{service}[_-]\d+ ([\d.]+)(\w+) /", shown)) for service in SERVICES}
     figure("memory of a container, MiB", ", ".join(f"{name} {size:.1f}" for name, size in memory.items()))
@@ -201,7 +170,7 @@ def test_ten_workers_find_the_bottleneck(project, docker, figure):
     shown = project.lesson("explain", "--seconds", "5")
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("Where the time of one hash goes, with 10 workers and 1 rng:\n")
-    assert re.search(r"^rng is the limit: .* a second rng would give 1[789]\.\d hashes/s\.$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^rng is the limit: .*; a second rng would give 1[789]\.\d hashes/s\.$", shown.stdout, re.M)
 
 
 def test_scripts_lesson_says_that_it_holds(project, figure):

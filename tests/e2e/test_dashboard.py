@@ -3,7 +3,6 @@
 import itertools
 import os
 import re
-import shutil
 import signal
 import time
 
@@ -13,7 +12,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from browser import PHONE, PROJECTOR, Browser, DockerCoins, Proxy, install_hint
-from harness import REPO, eventually
+from harness import eventually
 
 pytestmark = pytest.mark.skipif(install_hint() is not None, reason=str(install_hint()))
 of_the_page = pytest.mark.xdist_group("page")  # one process has the page for all of them
@@ -91,30 +90,13 @@ def test_it_loads_below_a_prefix_from_one_host_and_asks_once_a_second(one_worker
         assert browser.state == LIVE and browser.console() == []
         eventually(lambda: any(browser.columns(0.8)), 10, 0.1, "a drawn graph")
         sent = browser.network("Network.requestWillBeSent")
-        assert all(each["request"]["url"].startswith((proxy.url.removesuffix("index.html"), "data:")) for each in sent), sent
+        ours = (proxy.url.removesuffix("index.html"), "data:")
+        assert all(each["request"]["url"].startswith(ours) for each in sent), sent
         assert {each["response"]["status"] for each in browser.network("Network.responseReceived")} == {200}
         polls = {each["requestId"] for each in sent if each["request"]["url"].endswith("/json")}
         sizes = [each["encodedDataLength"] for each in browser.network("Network.loadingFinished")
                  if each["requestId"] not in polls]
         assert len(sizes) > 8 and 140_000 < sum(sizes) < 250_000
-
-
-def test_an_edited_style_shows_on_reload(tmp_path):
-    files = tmp_path / "files"
-    shutil.copytree(os.path.join(REPO, "webui/files"), files)
-    for folder in (tmp_path, files):
-        os.chmod(folder, 0o755)
-    with DockerCoins(1, FILES_DIR=files) as application, Browser((1280, 800)) as browser:
-        browser.open(application.page)
-        wait_for_speed(browser)
-        size = "return getComputedStyle(document.querySelector('#graph .dygraph-axis-label-y')).fontSize"
-        assert browser.run(size) != "50px"
-        page = files / "index.html"
-        # The course's own words: sed "s/15px/50px/".
-        page.write_text(re.sub("15px", "50px", page.read_text("utf-8"), count=1), "utf-8")
-        browser.driver.refresh()
-        wait_for_speed(browser)
-        assert browser.run(size) == "50px"
 
 
 def test_without_the_chart_library_the_numbers_are_still_there(tmp_path):
@@ -139,7 +121,7 @@ def test_with_one_worker_it_shows_fours_and_zeroes_and_their_average(page, one_w
     instants = speeds(page.history())
     zeroes = instants.count(0)
     fours = sum(abs(speed - 4) < 0.5 for speed in instants)
-    assert fours >= 3 and zeroes >= 2 and max(instants) < 14, instants  # on a busy machine, many readings come late
+    assert fours >= 3 and zeroes >= 2 and max(instants) < 14, instants  # some readings come late
     # Seen, too: at half the height of the fours each zero is a hole in the area.
     columns = page.columns(0.55)
     holes = sum(before and not after for before, after in itertools.pairwise(columns[columns.index(True):]))
@@ -205,7 +187,8 @@ def assert_recovered(browser, shortest_gap):
 @pytest.mark.parametrize("begin, end, state, reason", [
     (lambda it: it.redis.stop(), lambda it: it.redis.start(), REDIS_AWAY, "refused"),
     (lambda it: it.webui.stop(), lambda it: it.start_webui(), WEBUI_AWAY, "."),
-    (lambda it: it.webui.send_signal(signal.SIGSTOP), lambda it: it.webui.send_signal(signal.SIGCONT), WEBUI_AWAY, "3 s"),
+    (lambda it: it.webui.send_signal(signal.SIGSTOP), lambda it: it.webui.send_signal(signal.SIGCONT), WEBUI_AWAY,
+     "3 s"),
 ], ids=["Redis is stopped", "the web UI is stopped", "the web UI hangs"])
 def test_trouble_is_said_nothing_is_claimed_and_it_recovers(begin, end, state, reason):
     with DockerCoins(10) as application, Browser(PHONE) as browser:

@@ -1,4 +1,4 @@
-"""The four images: what is in them, and that each runs by itself. Nothing is measured that a busy machine would spoil."""
+"""The four images: what is in them, and that each runs by itself."""
 
 import contextlib
 import json

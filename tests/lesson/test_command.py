@@ -224,7 +224,8 @@ def test_the_command_itself_says_what_it_is_for():
 def test_the_command_itself_ends_when_it_is_told_to(tmp_path, sig):
     (tmp_path / "docker").write_text("#!/bin/sh\n: >$0.runs\nexec sleep 60\n")
     (tmp_path / "docker").chmod(0o755)
-    with subprocess.Popen([SCRIPT], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, stderr=subprocess.PIPE, text=True) as process:
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    with subprocess.Popen([SCRIPT], env=path, stderr=subprocess.PIPE, text=True) as process:
         eventually((tmp_path / "docker.runs").exists, 20)
         process.send_signal(sig)
         assert process.communicate(timeout=30)[1] == "lesson: interrupted\n"

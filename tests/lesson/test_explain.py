@@ -56,13 +56,16 @@ def worker(loops, work, rng, hasher, redis):
     steps = {"work": (work, loops), "rng": (rng, loops), "hasher": (hasher, loops), "redis": (redis, loops // 2)}
     return (f"# HELP dockercoins_loops_total Loops.\n\ndockercoins_loops_total {loops}\n" + "".join(
         f'dockercoins_step_duration_seconds_sum{{step="{name}"}} {seconds}\n'
-        f'dockercoins_step_duration_seconds_count{{step="{name}"}} {count}\n' for name, (seconds, count) in steps.items()))
+        f'dockercoins_step_duration_seconds_count{{step="{name}"}} {count}\n'
+        for name, (seconds, count) in steps.items()))
 
 
 def rng(served, service, waited, line):
     """Served so many GET /N in so many seconds of service; GET / took no service and waited as well."""
-    return (f'http_request_service_seconds_count{{route="/N"}} {served}\nhttp_request_service_seconds_count{{route="/"}} 7\n'
-            f'http_request_service_seconds_sum{{route="/N"}} {service}\nhttp_request_service_seconds_sum{{route="/"}} 0.5\n'
+    return (f'http_request_service_seconds_count{{route="/N"}} {served}\n'
+            'http_request_service_seconds_count{route="/"} 7\n'
+            f'http_request_service_seconds_sum{{route="/N"}} {service}\n'
+            'http_request_service_seconds_sum{route="/"} 0.5\n'
             f"http_request_queue_seconds_count {waited}\nhttp_request_queue_seconds_sum {line}\n")
 
 

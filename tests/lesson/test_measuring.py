@@ -159,11 +159,17 @@ def test_a_prober_asks_at_random_moments_and_averages():
         assert prober.seconds(5) == statistics.fmean(asked), "none after that"
 
 
-@pytest.mark.parametrize("status, patience, reason", [(500, 5, "status 500 Internal Server Error: no"), (200, 0, "no answer")])
+@pytest.mark.parametrize("status, patience, reason", [
+    (500, 5, "status 500 Internal Server Error: no"), (200, 0, "no answer")])
 def test_a_prober_without_an_answer_says_why(status, patience, reason):
     blocked = threading.Event()
-    with server(lambda _: (blocked.wait(patience == 0 and 10), (status, b"no"))[1]) as url, lesson.Prober(url) as prober:
-        time.sleep(0.7)
+
+    def answer(_path):
+        blocked.wait(0 if patience else 10)
+        return status, b"no"
+
+    with server(answer) as url, lesson.Prober(url) as prober:
+        time.sleep(1)
         with pytest.raises(LessonError) as error:
             prober.seconds(patience)
         blocked.set()

@@ -1,4 +1,4 @@
-"""A Docker and a cluster that scripts/lesson asks through the commands that it would run; each command is noted."""
+"""A cluster that scripts/lesson asks through the kubectl that it would run; each command is noted."""
 
 import json
 import subprocess
@@ -7,42 +7,33 @@ import types
 import lesson
 
 
-class Shell:
-    """Stands for `subprocess` and `shutil.which` in scripts/lesson; a subclass answers, by .answer(*words).
+class Cluster:
+    """Stands for `subprocess` and `shutil.which` in scripts/lesson: kubectl, and the namespace class1.
 
     An answer is what the command prints, or (exit status, what it complains of), or an OSError.
     """
 
     PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
 
-    def __init__(self, monkeypatch, *programs):
-        self.commands = []
-        self.folders = set()
-        monkeypatch.setattr(lesson, "subprocess", self)
-        monkeypatch.setattr(lesson, "shutil", types.SimpleNamespace(which=lambda name: name in programs or None))
-
-    def run(self, command, cwd=None, capture_output=None, text=None, check=None):
-        assert (capture_output, text, check) == (True, True, False)
-        self.folders.add(cwd)
-        self.commands.append(" ".join(command))
-        answer = self.answer(*command)
-        if isinstance(answer, OSError):
-            raise answer
-        status, out, err = (0, answer, "") if isinstance(answer, str) else (answer[0], "", answer[1])
-        return subprocess.CompletedProcess(command, status, out, err)
-
-
-class Cluster(Shell):
-    """kubectl, and the namespace class1. on_scale(number) is called when the workers are scaled."""
-
     def __init__(self, monkeypatch, **ports):
-        super().__init__(monkeypatch, "kubectl")
+        monkeypatch.setattr(lesson, "subprocess", self)
+        monkeypatch.setattr(lesson, "shutil", types.SimpleNamespace(which=lambda name: name == "kubectl"))
+        self.commands = []
         self.context = "a-context"
         self.pods = {service: [self.pod(f"{service}-0")] for service in ("rng", "hasher", "worker", "webui")}
         self.replicas = 1
         self.ports = ports
         self.forwards = []
         self.on_scale = lambda _number: None
+
+    def run(self, command, cwd=None, capture_output=None, text=None, check=None):
+        assert (cwd, capture_output, text, check) == (None, True, True, False)
+        self.commands.append(" ".join(command))
+        answer = self.answer(*command)
+        if isinstance(answer, OSError):
+            raise answer
+        status, out, err = (0, answer, "") if isinstance(answer, str) else (answer[0], "", answer[1])
+        return subprocess.CompletedProcess(command, status, out, err)
 
     @staticmethod
     def pod(name, phase="Running", ending=False, **env):
@@ -92,43 +83,7 @@ class Cluster(Shell):
         assert (verb, address) == ("port-forward", "--address=127.0.0.1")
         self.commands.append(f"port-forward {service} {ports}")
         port = self.ports.get(service.removeprefix("service/"))
-        script = f"echo 'Forwarding from 127.0.0.1:{port} -> 80'; yes 'Handling connection' | head -n 9999; exec sleep 99"
+        script = f"echo 'Forwarding from 127.0.0.1:{port} -> 80'; yes 'Handling' | head -n 9999; exec sleep 99"
         missing = "echo 'Error from server (NotFound): no such service'"
         self.forwards.append(subprocess.Popen(["sh", "-c", script if port else missing], **options))
         return self.forwards[-1]
-
-
-class Docker(Shell):
-    """docker compose and docker-compose of those versions, and what runs: {service: [environment]}."""
-
-    def __init__(self, monkeypatch, running, started_by="2.26.1", **versions):
-        self.versions = {"docker compose": "2.26.1", "docker-compose": "1.29.2", **versions}
-        super().__init__(monkeypatch, "docker", *(["docker-compose"] if self.versions["docker-compose"] else []))
-        self.running = running
-        self.started_by = started_by
-        self.published = {"rng": "0.0.0.0:8001\n[::]:8001\n", "hasher": "0.0.0.0:8002\n", "webui": "\n"}
-
-    def container(self, identifier):
-        service, _, number = identifier.rpartition("-")
-        return {"Id": identifier, "State": {"Running": number != "ended"}, "Config": {
-            "Labels": {"com.docker.compose.oneoff": str(number == "once"), "com.docker.compose.version": self.started_by},
-            "Env": self.running[service][int(number)] if number.isdigit() else None}}
-
-    def answer(self, *words):
-        if words[:2] == ("docker", "inspect"):
-            return json.dumps([self.container(identifier) for identifier in words[2:]])
-        if words[:2] == ("docker", "exec"):
-            return f"what {words[2]} says of {' '.join(words[3:])}"
-        compose = "docker compose" if words[:2] == ("docker", "compose") else words[0]
-        verb, *rest = words[len(compose.split()):]
-        if verb == "version":
-            return self.versions[compose] or (1, "unknown")
-        if verb == "port":
-            return self.published[rest[0]]
-        if verb == "up":
-            number = int(rest[-2].removeprefix("worker="))
-            self.running["worker"] = [[]] * min(number, 50)
-            return ""
-        assert verb == "ps" and rest[0] == "-q"
-        ids = [f"{rest[1]}-{number}" for number in (*range(len(self.running[rest[1]])), "ended", "once")]
-        return "\n".join(ids if self.running[rest[1]] else [])

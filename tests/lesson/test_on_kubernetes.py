@@ -1,85 +1,11 @@
-"""What scripts/lesson asks of Compose and of Kubernetes, and what it makes of the answers."""
-
-import os
+"""What scripts/lesson asks of Kubernetes, and what it makes of the answers. (Of Compose: tests/e2e/test_compose.py.)"""
 
 import pytest
 
 import lesson
-from fake_platforms import Cluster, Docker
+from fake_cluster import Cluster
 from harness import eventually
 from lesson import LessonError
-
-
-def running(**env):
-    return {service: [env.get(service, ["PATH=/"])] for service in ("webui", "rng", "hasher", "worker")}
-
-
-def compose(*words):
-    return lesson.Compose(lesson.parse(words))
-
-
-# ------------------------------------------------------------------------------------------ Compose
-
-
-@pytest.mark.parametrize("started_by, versions, command", [
-    ("2.26.1", {}, "docker compose"), ("1.29.2", {}, "docker-compose"), ("3.1", {}, "docker compose"),
-    ("2.1", {"docker compose": None}, "docker-compose"), ("1.29.2", {"docker-compose": None}, "docker compose"),
-    ("v5", {"docker-compose": "v5.0"}, "docker compose")])
-def test_the_compose_that_started_the_project_is_asked(monkeypatch, started_by, versions, command):
-    docker = Docker(monkeypatch, running(), started_by, **versions)
-    assert compose().workers() == 1
-    assert docker.commands[-2:] == [f"{command} ps -q worker", "docker inspect worker-0 worker-ended worker-once"]
-
-
-@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml", None])
-def test_the_project_is_that_of_this_folder_or_of_the_checkout(monkeypatch, tmp_path, name):
-    docker = Docker(monkeypatch, running())
-    monkeypatch.chdir(tmp_path)
-    compose()
-    monkeypatch.setenv("COMPOSE_FILE", "" if name else "other.yml")
-    (tmp_path / (name or "nothing")).touch()
-    compose()
-    assert docker.folders == {None, lesson.REPOSITORY, str(tmp_path)}
-
-
-def test_what_runs_on_compose(monkeypatch):
-    docker = Docker(monkeypatch, running(worker=["DELAY_MS=400", "X=a=b"], hasher=None))
-    application = compose()
-    assert (application.url, application.servers(), application.detour()) == ("http://localhost:8000", 1, 0.0)
-    assert application.delays() == lesson.Delays(worker=0.4, rng=0.1, hasher=0.1)
-    assert application.containers("rng") == ["rng-0"]
-    assert application.metrics("rng", "rng-0") == "what rng-0 says of /rng --metrics"
-    application.scale(3)
-    assert "docker compose up -d --no-deps --no-build --no-recreate --scale worker=3 worker" in docker.commands
-    assert application.workers() == 3
-    assert application.address("rng") == "http://localhost:8001/"
-    assert compose("--url", "http://there:80").address("hasher") == "http://there:8002/"
-    assert compose("--url", "http://[::1]:80").address("hasher") == "http://[::1]:8002/"
-
-
-def test_workers_that_do_not_come_are_waited_for_half_a_minute(monkeypatch, clock):
-    Docker(monkeypatch, running())
-    with pytest.raises(LessonError, match="^60 workers were asked for, 50 run: see the logs of worker.$"):
-        compose().scale(60)
-    assert clock[0] == pytest.approx(130, abs=0.5)
-
-
-@pytest.mark.parametrize("published", ["\n", "", ":0\n", "0.0.0.0:x"])
-def test_a_service_that_is_not_published_is_said_clearly(monkeypatch, published):
-    Docker(monkeypatch, running()).published["rng"] = published
-    with pytest.raises(LessonError, match="^rng is not published on a port, so its time cannot be measured.$"):
-        compose().address("rng")
-
-
-def test_no_compose_or_no_application_is_said_clearly(monkeypatch):
-    Docker(monkeypatch, {"webui": []})
-    with pytest.raises(LessonError) as error:
-        compose()
-    assert str(error.value) == (f"The application does not run in {os.getcwd()}: start it with 'docker compose up -d' "
-                                "first.")
-    Docker(monkeypatch, {}, **{"docker compose": None, "docker-compose": None})
-    with pytest.raises(LessonError, match="^Neither 'docker compose' nor 'docker-compose' is installed.$"):
-        compose()
 
 
 @pytest.mark.parametrize("command, said", [
@@ -92,9 +18,6 @@ def test_a_command_that_fails_is_quoted_with_its_last_words(command, said):
         lesson.run_command(*command)
     assert str(error.value) == said
     assert lesson.run_command("pwd", folder="/usr") == "/usr\n"
-
-
-# ------------------------------------------------------------------------------------------ Kubernetes
 
 
 def kubernetes(*words):
@@ -120,7 +43,7 @@ def test_no_application_on_the_cluster_is_said_clearly(monkeypatch):
         '(NotFound): deployments.apps "worker" not found (asked for the application in Kubernetes, context a-context, '
         "namespace class2; 'kubectl apply -f k8s/' starts it)")
     cluster.answer = lambda *words: (1, "") if "config" in words else OSError(2, "No such file")
-    with pytest.raises(LessonError, match=r"cannot be run: No such file \(asked for .* in Kubernetes, namespace default;"):
+    with pytest.raises(LessonError, match=r"cannot be run: No such file \(asked .* in Kubernetes, namespace default;"):
         kubernetes()
     monkeypatch.setattr(lesson.shutil, "which", lambda _: None)
     with pytest.raises(LessonError, match="^kubectl is not installed.$"):
