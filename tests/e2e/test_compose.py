@@ -48,6 +48,15 @@ def is_listening(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def cpu_seconds(docker, compose, *services):
+    """What the one process of each of these containers has used."""
+    used = 0
+    for container in (each for service in services for each in compose.containers(service)):
+        fields = read(f"/proc/{docker('inspect', '--format', '{{.State.Pid}}', container)}/stat").rpartition(")")[2].split()
+        used += int(fields[11]) + int(fields[12])
+    return used / os.sysconf("SC_CLK_TCK")
+
+
 def stop_and_check(compose, docker, figure):
     """`stop` with ten workers is quick, and every service ends in good order."""
     scale(compose, 10)
@@ -159,6 +168,7 @@ def httping(port):
 def test_ten_workers_find_the_bottleneck(project, docker, figure):
     scale(project, 10)
     time.sleep(4)  # the queue fills
+    cpu, counted = cpu_seconds(docker, project, "worker", "rng", "hasher"), hashes()
     at_rng, at_hasher = httping(8001), httping(8002)
     figure("httping of rng and hasher with 10 workers, ms", f"{at_rng:.0f}, {at_hasher:.1f}")
     assert 620 < at_rng < 900 and at_hasher < 25
@@ -171,6 +181,9 @@ def test_ten_workers_find_the_bottleneck(project, docker, figure):
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("Where the time of one hash goes, with 10 workers and 1 rng:\n")
     assert re.search(r"^rng is the limit: .*; a second rng would give 1[789]\.\d hashes/s\.$", shown.stdout, re.M)
+    cpu = (cpu_seconds(docker, project, "worker", "rng", "hasher") - cpu) / (hashes() - counted)
+    figure("CPU per hash at 10 workers, ms", f"{cpu * 1000:.2f}")
+    assert cpu < 0.004  # 2 ms on two slow CPUs
 
 
 def test_scripts_lesson_says_that_it_holds(project, figure):
