@@ -49,7 +49,7 @@ describe("the speed", () => {
 
   it("is not known when the time between two readings makes no sense, as after a sleep or when a clock is set", () => {
     for (const [step, speed, kept] of [[0.49, null, 4], [0.5, 16, 4], [1.6, 5, 4], [4, 2, 4], [4.1, null, 4],
-      [3600, null, 3], [-3600, null, 2]]) {
+      [3600, null, 3], [-1, null, 2]]) {
       const series = new Series();
       readOff([0, 4], 1000, series);
       const rows = [series.add({ time: 1001 + step, hashes: 12 }), series.add({ time: 1002 + step, hashes: 16 })];
