@@ -74,7 +74,7 @@ TEST(MetricsTest, TellsOfTheProgramAndItsProcess) {
   const std::vector<char> memory(kBytes, 'x');
   const double grown =
       Samples(metrics).at("process_resident_memory_bytes") - samples.at("process_resident_memory_bytes");
-  EXPECT_NEAR(grown, kBytes, kBytes / 2);
+  EXPECT_GE(grown, kBytes / 2) << "a sanitizer may take some for itself";
 }
 
 TEST(MetricsTest, HistogramsCountUpToAndIncludingEachBound) {
