@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
@@ -14,75 +13,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as Driver
 
-from harness import REPO, Redis, Service, eventually
+from harness import REPO, eventually
+from processes import Processes
 
 ARTEFACTS = os.path.join(REPO, "artefacts")
 PHONE = (390, 844)
 PROJECTOR = (1920, 1080)
 
 
-class DockerCoins:
-    """All services as real processes; a context manager. .scale(N) changes the number of workers, .url is the page."""
+class DockerCoins(Processes):
+    """All services as real processes; a context manager. .scale(N) changes the number of workers, .page is the URL."""
 
     def __init__(self, workers=1, **webui):
-        self._first = workers
-        self._webui_settings = webui
-        self._stack = contextlib.ExitStack()
-        self.workers = []
-
-    def __enter__(self):
         with contextlib.ExitStack() as stack:
-            self.redis = stack.enter_context(Redis())
-            rng = stack.enter_context(Service("rng"))
-            hasher = stack.enter_context(Service("hasher"))
-            self._worker_settings = {"RNG_URL": f"http://127.0.0.1:{rng.port}", "REDIS_URL": self.redis.url,
-                                     "HASHER_URL": f"http://127.0.0.1:{hasher.port}"}
-            self.webui = None
-            self._port = 0
-            stack.callback(self.stop_webui)
-            self.start_webui()
-            stack.callback(self.scale, 0)
-            self.scale(self._first)
-            self._stack = stack.pop_all()
-        return self
+            super().__init__(stack, workers, webui=webui)
+            self.page = f"{self.url}/index.html"
+            self._opened = stack.pop_all()
+            self._stack = self._opened
 
     def __exit__(self, *details):
-        return self._stack.__exit__(*details)
-
-    @property
-    def port(self):
-        return self._port
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self._port}/index.html"
-
-    def scale(self, count):
-        while len(self.workers) < count:
-            self.workers.append(Service("worker", **self._worker_settings).start())
-        for worker in self.workers[count:]:
-            status, _ = worker.stop()
-            assert status == 0
-        del self.workers[count:]
-
-    def start_webui(self):
-        """Starts it, again on the same port."""
-        settings = {"REDIS_URL": self.redis.url, "PORT": self._port, **self._webui_settings}
-        self.webui = Service("webui", **settings).start()
-        self._port = self.webui.port
-
-    def stop_webui(self):
-        if self.webui is not None and self.webui.running:
-            self.webui.stop()
-
-    def empty_redis(self):
-        """Restarts Redis without its data, as an unpersisted one restarts."""
-        self.redis.kill()
-        for name in os.listdir(self.redis.folder):
-            if name.startswith("appendonly"):
-                path = os.path.join(self.redis.folder, name)
-                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-        self.redis.start()
+        return self._opened.__exit__(*details)
 
 
 class Proxy:
@@ -94,30 +44,30 @@ class Proxy:
     """
 
     def __init__(self, port, prefix=""):
-        self.delay = 0.0
-        self.delay_answer = 0.0
-        self.rewrite = None
-        self.requests = 0
-        self.most_at_once = 0
-        self._at_once = 0
-        self._lock = threading.Lock()
+        self.delay = self.delay_answer = 0.0
+        self.rewrite = lambda answer: answer
+        self.requests = self.most_at_once = self._at_once = 0
+        lock = threading.Lock()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                if not self.path.startswith(prefix + "/"):
-                    self.send_error(404)
+                path = self.path.removeprefix(prefix)
+                if path != "/json" or not self.path.startswith(prefix):
+                    self._answer(path if self.path.startswith(prefix) else "/not-there")
                     return
-                path = self.path[len(prefix):]
-                with contextlib.suppress(ConnectionError):
-                    if path == "/json":
-                        with proxy._counting():
-                            time.sleep(proxy.delay)
-                            self._pass_on(port, path, proxy.rewrite, proxy.delay_answer)
-                    else:
-                        self._pass_on(port, path, None, 0)
+                with lock:
+                    proxy.requests += 1
+                    proxy._at_once += 1
+                    proxy.most_at_once = max(proxy.most_at_once, proxy._at_once)
+                try:
+                    time.sleep(proxy.delay)
+                    self._answer(path)
+                finally:
+                    with lock:
+                        proxy._at_once -= 1
 
-            def _pass_on(self, port, path, rewrite, delay):
+            def _answer(self, path):
                 connection = HTTPConnection("127.0.0.1", port, timeout=20)
                 try:
                     connection.request("GET", path)
@@ -128,16 +78,17 @@ class Proxy:
                     return
                 finally:
                     connection.close()
-                if rewrite and answer.status == 200:
-                    body = json.dumps(rewrite(json.loads(body))).encode()
-                time.sleep(delay)
-                self.send_response(answer.status)
-                for name, value in answer.getheaders():
-                    if name.lower() not in ("connection", "content-length", "date", "server"):
-                        self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                if path == "/json":
+                    body = json.dumps(proxy.rewrite(json.loads(body))).encode() if answer.status == 200 else body
+                    time.sleep(proxy.delay_answer)
+                with contextlib.suppress(ConnectionError):
+                    self.send_response(answer.status)
+                    for name, value in answer.getheaders():
+                        if name.lower() not in ("connection", "content-length", "date", "server"):
+                            self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
 
             def log_message(self, *_):
                 pass
@@ -145,18 +96,6 @@ class Proxy:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}{prefix}/index.html"
-
-    @contextlib.contextmanager
-    def _counting(self):
-        with self._lock:
-            self.requests += 1
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._at_once -= 1
 
     def __enter__(self):
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -167,7 +106,7 @@ class Proxy:
         self._server.server_close()
 
 
-# A number of the legend, or null where it says that it is not known.
+# All that the graph knows, by its keys; a number is null where the legend says that it is not known.
 _HISTORY = """
 const graph = document.getElementById("graph");
 const press = (key) => graph.dispatchEvent(new KeyboardEvent("keydown", { key }));
@@ -215,19 +154,15 @@ class Browser:
         self._network = []
 
     def __enter__(self):
-        self._profile = tempfile.mkdtemp(prefix="dockercoins-chromium-")
+        self._profile = tempfile.TemporaryDirectory(prefix="dockercoins-chromium-", ignore_cleanup_errors=True)
         options = webdriver.ChromeOptions()
         options.binary_location = "/usr/bin/chromium"
         for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                     "--disable-dev-shm-usage", f"--user-data-dir={self._profile}"):
+                     "--disable-dev-shm-usage", f"--user-data-dir={self._profile.name}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        try:
-            self.driver = webdriver.Chrome(options=options, service=Driver("/usr/bin/chromedriver"))
-        except BaseException:
-            shutil.rmtree(self._profile, ignore_errors=True)
-            raise
+        self.driver = webdriver.Chrome(options=options, service=Driver("/usr/bin/chromedriver"))
         # Chromium's own page for new tabs loads a good deal; that is not ours.
         self.driver.get("about:blank")
         for log in ("browser", "performance"):
@@ -238,7 +173,7 @@ class Browser:
     def __exit__(self, *_):
         with contextlib.suppress(Exception):
             self.driver.quit()
-        shutil.rmtree(self._profile, ignore_errors=True)
+        self._profile.cleanup()
 
     def devtools(self, command, **parameters):
         return self.driver.execute_cdp_cmd(command, parameters)
@@ -283,9 +218,7 @@ class Browser:
 
     def screenshot(self, name):
         os.makedirs(ARTEFACTS, exist_ok=True)
-        path = os.path.join(ARTEFACTS, f"{name}.png")
-        assert self.driver.save_screenshot(path)
-        return path
+        assert self.driver.save_screenshot(os.path.join(ARTEFACTS, f"{name}.png"))
 
     def console(self):
         """What was written to the console since the last call."""
@@ -303,13 +236,6 @@ class Browser:
 def install_hint():
     """Why the dashboard cannot be tested on this machine, or None."""
     missing = [program for program in ("chromium", "chromedriver") if not shutil.which(program, path="/usr/bin")]
-    assets = "/usr/share/javascript/dygraphs/dygraph.min.js"
-    if not os.path.exists(assets):
+    if not os.path.exists("/usr/share/javascript/dygraphs/dygraph.min.js"):
         missing.append("libjs-dygraphs")
     return f"missing: {', '.join(missing)}; see scripts/install-deps" if missing else None
-
-
-def shrink_png(path):
-    """Makes the file smaller without losing a pixel, where the tool is there."""
-    if shutil.which("optipng"):
-        subprocess.run(["optipng", "-quiet", "-o2", path], check=True)

@@ -1,42 +1,30 @@
 """docker-compose, old and new, as a person calls it."""
 
 import os
-import socket
 import subprocess
 import urllib.error
 import urllib.request
 
 import docker_engine
-from docker_engine import REPO
 
 SERVICES = ("rng", "hasher", "worker", "webui")
 PREFIX = "dockercoins-cpp"
 
 
-def read(name, folder=REPO):
+def read(name, folder=docker_engine.REPO):
     with open(os.path.join(folder, name), encoding="utf-8") as file:
         return file.read()
 
 
 def get(url, timeout=10):
-    """(status, body as text)"""
+    """(status, body as text); status 0 when there is no answer."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:
             return answer.status, answer.read().decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode("utf-8", "replace")
-
-
-def is_listening(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def answers(url):
-    try:
-        return get(url)[0] == 200
-    except OSError:
-        return False
+    except OSError as error:
+        return 0, str(error)
 
 
 def run(*command, timeout=300, check=True, **options):
@@ -55,6 +43,7 @@ class Compose:
         self.command = command
         self.folder = folder
         self.environment = environment
+        self.project = os.path.basename(folder)
 
     def __call__(self, *words, **options):
         return run(*self.command, *words, cwd=self.folder, env=self.environment, **options)
@@ -65,30 +54,25 @@ class Compose:
         It then takes a network without any container in it for one that is in use, until it is restarted.
         """
         result = self("down", *words, check=False)
-        if "has active endpoints" in result.stdout and not self._connected():
+        if "has active endpoints" in result.stdout and run(
+                "docker", "network", "inspect", "--format", "{{len .Containers}}", f"{self.project}_default",
+                env=self.environment).stdout == "0\n":
             docker_engine.restart_engine()
             result = self("down", *words, check=False)
         assert result.returncode == 0, result.stdout
-        return result
-
-    def _connected(self):
-        return run("docker", "network", "inspect", "--format", "{{len .Containers}}",
-                   f"{os.path.basename(self.folder)}_default", env=self.environment).stdout.strip() != "0"
 
     def start(self, *words):
         """Starts it and does not wait; both its streams are in the process' stdout."""
         return subprocess.Popen([*self.command, *words], cwd=self.folder, env=self.environment, text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    def lesson(self, *options, **more):
+    def lesson(self, *options):
         """scripts/lesson of this folder; its two streams apart."""
         return subprocess.run(["scripts/lesson", *options], cwd=self.folder, env=self.environment, text=True,
-                              capture_output=True, timeout=900, check=False, **more)
+                              capture_output=True, timeout=900, check=False)
 
     def containers(self, service):
-        """Identifiers of the service's containers, the oldest first, also of those that have ended."""
-        project = os.path.basename(self.folder)
-        found = run("docker", "ps", "--all", "--quiet", "--no-trunc",
-                    "--filter", f"label=com.docker.compose.project={project}",
-                    "--filter", f"label=com.docker.compose.service={service}", env=self.environment)
-        return found.stdout.split()[::-1]
+        """Identifiers of the service's containers, also of those that have ended."""
+        return run("docker", "ps", "--all", "--quiet", "--no-trunc",
+                   "--filter", f"label=com.docker.compose.project={self.project}",
+                   "--filter", f"label=com.docker.compose.service={service}", env=self.environment).stdout.split()

@@ -54,33 +54,23 @@ def environment(engine, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def compose_1(engine, checkout, environment):
-    """docker-compose 1.29, with the classic builder."""
-    program = engine.compose_1()
-    if not program:
-        pytest.skip("docker-compose 1.29 is in Debian 12 only")
-    return Compose([program], checkout, {**environment, "DOCKER_BUILDKIT": "0"})
-
-
-@pytest.fixture(scope="session")
 def compose_2(checkout, environment):
-    """docker compose 2.26, with BuildKit; its images have a tag of their own."""
-    return Compose(["docker", "compose"], checkout, {**environment, "TAG": "v0.1-buildkit"})
+    """docker compose 2.26, whose builder is BuildKit."""
+    return Compose(["docker", "compose"], checkout, dict(environment))
 
 
 @pytest.fixture(scope="session")
-def built_1(compose_1):
-    """(output, seconds) of docker-compose 1.29's build, with the classic builder."""
+def compose_1(engine, compose_2, environment):
+    """docker-compose 1.29 with the classic builder; on Debian 13, which has it no longer, Compose 2."""
+    program = engine.compose_1()
+    return Compose([program], compose_2.folder, {**environment, "DOCKER_BUILDKIT": "0"}) if program else compose_2
+
+
+@pytest.fixture(scope="session")
+def built(compose_1):
+    """(output, seconds) of the one build whose images all tests use."""
     begun = time.monotonic()
     output = compose_1("build", timeout=1500).stdout
-    return output, time.monotonic() - begun
-
-
-@pytest.fixture(scope="session")
-def built_2(compose_2):
-    """(output, seconds) of Compose 2.26's build, with BuildKit."""
-    begun = time.monotonic()
-    output = compose_2("build", timeout=1500).stdout
     return output, time.monotonic() - begun
 
 
@@ -100,14 +90,3 @@ def figure(record_property, capsys):
             print(f"\n  figure: {name}: {value}", end="")
 
     return show
-
-
-@pytest.fixture
-def stopwatch():
-    """stopwatch(function, ...): (what it gave, seconds it took)."""
-
-    def measure(function, *words, **options):
-        begun = time.monotonic()
-        return function(*words, **options), time.monotonic() - begun
-
-    return measure

@@ -13,6 +13,7 @@ import contextlib
 import glob
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -23,6 +24,7 @@ import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STATE = os.path.join(REPO, "build", "e2e")
+PID = pathlib.Path(STATE, "dockerd.pid")
 COMPOSE_1 = "1.29"
 COMPOSE_2 = "2.26"
 # Debian's programs first: a newer docker from elsewhere speaks to the engine in its own way.
@@ -120,23 +122,23 @@ def say(text):
 # ------------------------------------------------------------------------------------------ packages
 
 
-def apt_get(*words):
-    run("apt-get", "-o", "DPkg::Lock::Timeout=300", "--quiet=2", *words,
-        env=dict(os.environ, PATH=PATH, DEBIAN_FRONTEND="noninteractive"))
-
-
-def install(*packages):
+def install_missing(programs):
+    """Installs the packages of those programs, {path: package}, that are not there."""
+    missing = sorted({package for path, package in programs.items() if not os.path.exists(path)})
+    if not missing:
+        return
     if os.geteuid() != 0:
-        raise Unavailable(f"only root can install {' '.join(packages)}")
-    say(f"installing {' '.join(packages)}")
+        raise Unavailable(f"only root can install {' '.join(missing)}")
+    say(f"installing {' '.join(missing)}")
+    apt_get = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "--quiet=2")
+    environment = dict(os.environ, PATH=PATH, DEBIAN_FRONTEND="noninteractive")
     with contextlib.suppress(RuntimeError):  # a third party's broken source must not stop us
-        apt_get("update")
-    apt_get("install", "--yes", "--no-install-recommends", *packages)
+        run(*apt_get, "update", env=environment)
+    run(*apt_get, "install", "--yes", "--no-install-recommends", *missing, env=environment)
 
 
 def debian_release():
-    with open("/etc/os-release", encoding="utf-8") as file:
-        found = re.search(r"^VERSION_CODENAME=(\w+)", file.read(), re.MULTILINE)
+    found = re.search(r"^VERSION_CODENAME=(\w+)", pathlib.Path("/etc/os-release").read_text("utf-8"), re.MULTILINE)
     return found.group(1) if found else ""
 
 
@@ -158,58 +160,40 @@ def mirrors():
 def compose_1():
     """Path of docker-compose 1.29, or None with this release of Debian, which has it no longer."""
     path = "/usr/bin/docker-compose"
-    if debian_release() == "bookworm":
-        if not os.path.exists(path):
-            install("docker-compose")
-        if COMPOSE_1 in run(path, "version", "--short"):
-            return path
-    return None
-
-
-def unpacked(package, program, suite=None):
-    """Path of a program from a Debian package, which is unpacked and not installed."""
-    path = os.path.join(STATE, package, os.path.basename(program))
-    if os.path.exists(path):
-        return path
-    say(f"fetching {package}")
-    with tempfile.TemporaryDirectory() as folder:
-        options = []
-        if suite:
-            archive, _ = mirrors()
-            with open(f"{folder}/{suite}.list", "w", encoding="utf-8") as file:
-                file.write(f"deb [signed-by={KEYRING}] {archive} {suite} main\n")
-            options = ["-o", f"Dir::Etc::SourceList={folder}/{suite}.list",
-                       "-o", "Dir::Etc::SourceParts=/dev/null", "-o", f"Dir::State::Lists={folder}/lists",
-                       "-o", f"Dir::Cache={folder}/cache", "-o", "Acquire::Languages=none",
-                       "-o", "Acquire::Retries=3"]
-            os.makedirs(f"{folder}/lists/partial")
-            os.makedirs(f"{folder}/cache/archives/partial")
-        # apt as root downloads as the user _apt, who needs folders to write to.
-        os.chmod(folder, 0o755)
-        if os.geteuid() == 0:
-            for writable in (folder, *glob.glob(f"{folder}/*/partial")):
-                shutil.chown(writable, "_apt")
-        if suite:
-            run("apt-get", *options, "update")
-        run("apt-get", *options, "download", package, cwd=folder)
-        run("dpkg-deb", "-x", *glob.glob(f"{folder}/{package}_*.deb"), f"{folder}/x")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        shutil.copy2(f"{folder}/x{program}", path + ".new")
-    os.rename(path + ".new", path)
-    return path
+    if debian_release() != "bookworm":
+        return None
+    install_missing({path: "docker-compose"})
+    return path if COMPOSE_1 in run(path, "version", "--short") else None
 
 
 def compose_2():
-    """Path of Compose 2.26, from Debian 13."""
-    path = unpacked("docker-compose", "/usr/libexec/docker/cli-plugins/docker-compose", "trixie")
+    """Path of Compose 2.26, from Debian 13's package, which is unpacked and not installed."""
+    path = os.path.join(STATE, "docker-compose", "docker-compose")
+    if not os.path.exists(path):
+        say("fetching Compose 2")
+        with tempfile.TemporaryDirectory() as folder:
+            archive, _ = mirrors()
+            sources = pathlib.Path(folder, "trixie.list")
+            sources.write_text(f"deb [signed-by={KEYRING}] {archive} trixie main\n", "utf-8")
+            options = ["-o", f"Dir::Etc::SourceList={sources}", "-o", "Dir::Etc::SourceParts=/dev/null",
+                       "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache",
+                       "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3"]
+            os.makedirs(f"{folder}/lists/partial")
+            os.makedirs(f"{folder}/cache/archives/partial")
+            # apt as root downloads as the user _apt, who needs folders to write to.
+            os.chmod(folder, 0o755)
+            if os.geteuid() == 0:
+                for writable in (folder, *glob.glob(f"{folder}/*/partial")):
+                    shutil.chown(writable, "_apt")
+            run("apt-get", *options, "update")
+            run("apt-get", *options, "download", "docker-compose", cwd=folder)
+            run("dpkg-deb", "-x", *glob.glob(f"{folder}/docker-compose_*.deb"), f"{folder}/x")
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copy2(f"{folder}/x/usr/libexec/docker/cli-plugins/docker-compose", path + ".new")
+        os.rename(path + ".new", path)
     if COMPOSE_2 not in run(path, "version", "--short"):
         raise RuntimeError(f"{path} is not Compose {COMPOSE_2}")
     return path
-
-
-def registry():
-    """Path of a Docker registry."""
-    return unpacked("docker-registry", "/usr/bin/docker-registry")
 
 
 # ------------------------------------------------------------------------------------------ the engine
@@ -223,15 +207,8 @@ def mtu():
     """The network's packet size, at which dockerd does not look: with a larger one big packets are lost."""
     with contextlib.suppress(RuntimeError, OSError, ValueError, LookupError):
         route = json.loads(run("ip", "-json", "route", "show", "default"))[0]
-        with open(f"/sys/class/net/{route['dev']}/mtu", encoding="ascii") as file:
-            return int(file.read())
+        return int(pathlib.Path(f"/sys/class/net/{route['dev']}/mtu").read_text("ascii"))
     return 1500
-
-
-def install_missing(programs):
-    missing = sorted({package for path, package in programs.items() if not os.path.exists(path)})
-    if missing:
-        install(*missing)
 
 
 def start_engine():
@@ -250,8 +227,7 @@ def start_engine():
     with open(log_path, "ab") as log:
         process = subprocess.Popen(["dockerd", f"--mtu={mtu()}"], stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=log, start_new_session=True, env=dict(os.environ, PATH=PATH))
-    with open(os.path.join(STATE, "dockerd.pid"), "w", encoding="ascii") as file:
-        file.write(str(process.pid))
+    PID.write_text(str(process.pid), "ascii")
     say(f"dockerd started, process {process.pid}, log {log_path}")
     for _ in range(300):
         if engine_answers():
@@ -259,51 +235,40 @@ def start_engine():
         if process.poll() is not None:
             break
         time.sleep(0.2)
-    with open(log_path, encoding="utf-8", errors="replace") as log:
-        raise RuntimeError("dockerd does not answer; its log ends:\n" + log.read()[-2000:])
+    said = pathlib.Path(log_path).read_text("utf-8", "replace")
+    raise RuntimeError("dockerd does not answer; its log ends:\n" + said[-2000:])
 
 
 def stop_engine():
     """Ends the dockerd that start_engine() started, and waits for it."""
-    pid_path = os.path.join(STATE, "dockerd.pid")
-    try:
-        with open(pid_path, encoding="ascii") as file:
-            pid = int(file.read())
-        with open(f"/proc/{pid}/comm", encoding="ascii") as file:
-            ours = file.read().strip() == "dockerd"
-    except (OSError, ValueError):
-        ours = False
-    if ours:
-        os.kill(pid, signal.SIGTERM)
-        for _ in range(300):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-            if not os.path.exists(f"/proc/{pid}"):
-                break
-            time.sleep(0.1)
-        say(f"dockerd {pid} stopped")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(pid_path)
+    with contextlib.suppress(OSError, ValueError):
+        pid = int(PID.read_text("ascii"))
+        PID.unlink()
+        if pathlib.Path(f"/proc/{pid}/comm").read_text("ascii").strip() == "dockerd":
+            os.kill(pid, signal.SIGTERM)
+            for _ in range(300):
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+                if not os.path.exists(f"/proc/{pid}"):
+                    break
+                time.sleep(0.1)
+            say(f"dockerd {pid} stopped")
 
 
 def restart_engine():
-    """Does so with the dockerd that start_engine() started, and with no other; returns whether it did."""
-    if not os.path.exists(os.path.join(STATE, "dockerd.pid")):
-        return False
-    stop_engine()
-    return start_engine()
+    """Restarts the dockerd that start_engine() started, and no other."""
+    if os.path.exists(PID):
+        stop_engine()
+        start_engine()
 
 
 # ------------------------------------------------------------------------------------------ images
 
 
-def has_image(name):
-    return succeeds("docker", "image", "inspect", name)
-
-
 def obtained(name):
     """Whether the engine has the real image, or whatever else its owner gave that name, or can pull it."""
-    return has_image(name) or succeeds("docker", "pull", "--quiet", name, timeout=300)
+    return (succeeds("docker", "image", "inspect", name)
+            or succeeds("docker", "pull", "--quiet", name, timeout=300))
 
 
 def ensure_debian(suite):
@@ -321,8 +286,7 @@ def ensure_debian(suite):
         files = dict(SLIM, **{"etc/apt/sources.list.d/debian.sources":
                               SOURCES.format(suite=suite, mirror=archive, security=security)})
         for path, text in files.items():
-            with open(f"{folder}/{path}", "w", encoding="utf-8") as file:
-                file.write(text)
+            pathlib.Path(folder, path).write_text(text, "utf-8")
         os.chmod(f"{folder}/usr/sbin/policy-rc.d", 0o755)
         for leftover in ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "usr/share/doc/*",
                          "usr/share/man/*", "usr/share/locale/*", "var/log/*.log", "etc/resolv.conf",
@@ -339,8 +303,8 @@ def ensure_debian(suite):
 
 def pinned_image(repository, file="docker-compose.yml"):
     """The image of that repository which a Compose file names: repository:tag."""
-    with open(os.path.join(REPO, file), encoding="utf-8") as text:
-        return re.search(rf"^\s+image: ({repository}:\S+)$", text.read(), re.MULTILINE).group(1)
+    text = pathlib.Path(REPO, file).read_text("utf-8")
+    return re.search(rf"^\s+image: ({repository}:\S+)$", text, re.MULTILINE).group(1)
 
 
 def ensure_built(name, dockerfile):
@@ -350,8 +314,7 @@ def ensure_built(name, dockerfile):
     say(f"{name} cannot be pulled: making a stand-in")
     ensure_debian("trixie")
     with tempfile.TemporaryDirectory() as folder:
-        with open(f"{folder}/Dockerfile", "w", encoding="utf-8") as file:
-            file.write(dockerfile)
+        pathlib.Path(folder, "Dockerfile").write_text(dockerfile, "utf-8")
         run("docker", "build", "--quiet", "--tag", name, folder,
             env=dict(os.environ, PATH=PATH, DOCKER_BUILDKIT="0"))
 
@@ -367,7 +330,6 @@ def start():
         ensure_built(pinned_image("prom/prometheus", "docker-compose.metrics.yml"), PROMETHEUS)
         compose_1()
         compose_2()
-        registry()
     except BaseException:
         if started:
             stop_engine()

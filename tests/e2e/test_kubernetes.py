@@ -31,17 +31,11 @@ REDIS = docker_engine.pinned_image("redis")
 IMAGES = [f"dockercoins-cpp/{name}:v0.1" for name in PROGRAMS] + [REDIS]
 
 # A pod of the class, from the one image with a shell that is there anyway.
-CLASS = {
-    "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "class", "labels": {"run": "class"}},
-    "spec": {
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}},
-        "terminationGracePeriodSeconds": 0,
-        "containers": [{
-            "name": "class", "image": REDIS, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"],
-            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        }],
-    },
-}
+CLASS = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "class", "labels": {"run": "class"}}, "spec": {
+    "securityContext": {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}},
+    "terminationGracePeriodSeconds": 0,
+    "containers": [{"name": "class", "image": REDIS, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"],
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}]}}
 
 # In a shell of that pod: `get NAME` is GET http://NAME/, by wget (Alpine) or by bash (Debian).
 GET = r"""
@@ -53,16 +47,13 @@ get() {
   fi
 }
 """
-# As httping does it; in hundredths of a second.
 HTTPING = GET + r"""
-for name; do
+for name; do  # as httping does it; in hundredths of a second
   read -r begun _ </proc/uptime; get "$name" || exit 1; read -r ended _ </proc/uptime
   echo "$name $begun $ended"
 done
 """
-POLL = GET + r"""
-while :; do get "$1" && echo good || echo bad; sleep 0.1; done
-"""
+POLL = GET + r'while :; do get "$1" && echo good || echo bad; sleep 0.1; done'
 
 
 class Namespace:
@@ -83,6 +74,13 @@ class Namespace:
         return subprocess.Popen([*self._command, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True)
 
+    def pods(self, name):
+        """How many it has, those too that are about to end."""
+        return len(self.get("pods", f"--selector=app={name}")["items"])
+
+    def await_pods(self, name, number):
+        eventually(lambda: self.pods(name) == number, 60, 0.2, f"{number} of {name}")
+
     def get(self, *words):
         return json.loads(self("get", *words, "--output=json"))
 
@@ -94,18 +92,8 @@ class Namespace:
         self("scale", "deployment", name, f"--replicas={replicas}")
         self.await_rollout(name)
 
-    def workers(self):
-        """Pods of worker, those too that are about to end."""
-        return len(self.get("pods", "--selector=app=worker")["items"])
-
-    def lesson(self, *options):
-        return subprocess.run(["scripts/lesson", "--json", "-n", self.name, *options], cwd=REPO, text=True,
-                              capture_output=True, timeout=900, check=False)
-
-    @contextlib.contextmanager
     def application(self):
-        with lesson.Kubernetes(lesson.parse(["-n", self.name])) as application:
-            yield application
+        return lesson.Kubernetes(lesson.parse(["-n", self.name]))
 
     def speed(self, workers, seconds=10.0):
         """Hashes per second, measured as scripts/lesson does."""
@@ -114,9 +102,16 @@ class Namespace:
             return lesson.speed(lesson.read_counter_for(application.url, seconds, lambda *_: None), workers)
 
     def await_mining(self):
+        def counter():
+            """Hashes so far; 0 while the web UI cannot tell."""
+            try:
+                return lesson.read_counter(application.url).hashes
+            except OSError:
+                return 0
+
         with self.application() as application:
-            begun = counter(application.url)
-            eventually(lambda: counter(application.url) > begun, 60, 0.2, "a hash counted")
+            begun = counter()
+            eventually(lambda: counter() > begun, 60, 0.2, "a hash counted")
 
     def errors(self):
         """What the workers have complained of."""
@@ -131,30 +126,16 @@ class Namespace:
         return sum(times) / 5
 
 
-def counter(url):
-    """Hashes so far; 0 while the web UI cannot tell."""
-    try:
-        return lesson.read_counter(url).hashes
-    except OSError:
-        return 0
-
-
-def quietly(*words):
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
-
-
 @pytest.fixture(scope="module")
 def context():
     """The current context of a cluster that answers, with the images there."""
     if not shutil.which("kubectl"):
         pytest.skip("no cluster: kubectl is not installed")
-    current = quietly("kubectl", "config", "current-context")
-    if current.returncode:
-        pytest.skip("no cluster: kubectl has no current context")
-    name = current.stdout.strip()
-    asked = quietly("kubectl", f"--context={name}", "--request-timeout=20s", "get", "nodes")
-    if asked.returncode:
-        pytest.skip(f"no cluster: that of context {name} does not answer: {asked.stderr.strip()[-200:]}")
+    try:
+        name = lesson.run_command("kubectl", "config", "current-context").strip()
+        lesson.run_command("kubectl", f"--context={name}", "--request-timeout=20s", "get", "nodes")
+    except lesson.LessonError as reason:
+        pytest.skip(f"no cluster: {reason}")
     if command := os.environ.get("DOCKERCOINS_LOAD_IMAGES"):
         subprocess.run([*shlex.split(command), *IMAGES], check=True, timeout=900)
     return name
@@ -191,7 +172,7 @@ def as_applied(applied):
     """The same, with one pod of each again."""
     for name in PROGRAMS:
         applied.scale(name, 1)
-    eventually(lambda: applied.workers() == 1, 60, 0.5, "a single worker")
+    applied.await_pods("worker", 1)
     return applied
 
 
@@ -205,52 +186,40 @@ def test_applying_it_again_changes_nothing(as_applied):
     assert as_applied.get("deployment", "worker")["spec"]["replicas"] == 2
 
 
-def test_the_workers_log_begins_without_an_error(as_applied):
+def test_what_a_trainer_looks_at(as_applied):
+    """Logs, the port on every node, and health and metrics in images without a shell."""
     assert not as_applied.errors()
     assert "units of work done, updating hash counter" in as_applied("logs", "deployment/worker")
-
-
-def test_the_web_ui_has_a_port_on_every_node(as_applied):
     [port] = as_applied.get("service", "webui")["spec"]["ports"]
     assert port["nodePort"] > 0 and port["port"] == 80
-
-
-def test_the_health_check_runs_in_images_without_a_shell(as_applied):
     for name in PROGRAMS:
         as_applied("exec", f"deployment/{name}", "--", f"/{name}", "--healthcheck")
-
-
-def test_the_metrics_are_told_in_images_without_a_shell(as_applied):
-    told = as_applied("exec", "deploy/worker", "--", "/worker", "--metrics")
-    assert re.search(r"^dockercoins_loops_total \d+$", told, re.MULTILINE)
+        assert "dockercoins_build_info{" in as_applied("exec", f"deployment/{name}", "--", f"/{name}", "--metrics")
 
 
 def test_the_lesson(as_applied, figure):
     as_applied.scale("worker", 2)
-    shown = as_applied.lesson("--workers", "1,2,3,10", "--seconds", f"{SECONDS:g}")
+    shown = subprocess.run(["scripts/lesson", "--json", "-n", as_applied.name, "--workers", "1,2,3,10", "--seconds",
+                            f"{SECONDS:g}"], cwd=REPO, text=True, capture_output=True, timeout=900, check=False)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     for step in json.loads(shown.stdout)["steps"]:
         figure(f"lesson on Kubernetes, {step['workers']} workers",
                f"{step['speed']['measured']:.2f} hashes/s, rng {step['rng_ms']['measured']:.0f} ms, "
                f"hasher {step['hasher_ms']['measured']:.1f} ms, graph {step['graph']}")
         assert abs(step["speed"]["measured"] / min(step["workers"] / 0.3, 10) - 1) < 0.05
-    assert as_applied.workers() == 2, "put back"
+    assert as_applied.pods("worker") == 2, "put back"
 
 
-def test_httping_by_short_name_finds_the_bottleneck(as_applied, figure):
+def test_httping_by_short_name_finds_the_bottleneck_and_workers_end_at_once(as_applied, figure):
     as_applied.scale("worker", 10)
-    time.sleep(5)  # the line fills
+    time.sleep(5)  # the queue fills
     at_rng, at_hasher = as_applied.httping("rng"), as_applied.httping("hasher")
     figure("httping of rng and hasher from a pod with 10 workers, ms", f"{at_rng * 1000:.0f}, {at_hasher * 1000:.0f}")
     assert 0.62 < at_rng < 0.95
     assert at_hasher < 0.05
-
-
-def test_workers_that_are_told_to_end_do_so_at_once(as_applied, figure):
-    as_applied.scale("worker", 10)
     begun = time.monotonic()
     as_applied.scale("worker", 1)
-    eventually(lambda: as_applied.workers() == 1, 60, 0.2, "a single worker")
+    as_applied.await_pods("worker", 1)
     seconds = time.monotonic() - begun
     figure("from 10 workers to 1, until the last pod has gone, s", f"{seconds:.1f}")
     assert seconds < 20  # the original takes 30 and more
@@ -266,8 +235,7 @@ def test_a_rolling_restart_costs_no_loop(as_applied):
         for name in SERVERS:
             as_applied("rollout", "restart", f"deployment/{name}")
             as_applied.await_rollout(name)
-            # A rollout is over before the last old pod has ended.
-            eventually(lambda: len(as_applied.get("pods", f"--selector=app={name}")["items"]) == 2, 60, 0.5, name)
+            as_applied.await_pods(name, 2)  # a rollout is over before the last old pod has ended
     finally:
         polling.terminate()
         polled = polling.communicate(timeout=30)[0].split()
@@ -289,7 +257,7 @@ def test_an_rng_on_every_node_raises_the_ceiling(as_applied, figure):
         figure(f"ten workers, {nodes + 1} rng (DaemonSet and Deployment), hashes/s", f"{both:.1f}")
         assert both > 15, "18.5 are predicted for two"
         as_applied("delete", "deployment", "rng")
-        eventually(lambda: len(as_applied.get("pods", "--selector=app=rng")["items"]) == nodes, 60, 0.5, "one a node")
+        as_applied.await_pods("rng", nodes)
         alone = as_applied.speed(10)
         figure(f"ten workers, {nodes} rng (DaemonSet), hashes/s", f"{alone:.1f}")
         assert 9 < alone < 10.5 if nodes == 1 else alone > 15
@@ -312,13 +280,12 @@ def test_the_courses_commands_deploy_it_side_by_side(context, applied):
         eventually(lambda: "Waiting for redis:6379" in namespace("logs", "deployment/worker", check=False), 120, 1,
                    "a worker that waits quietly")
         namespace("expose", "deployment", "redis", "--port", "6379")
-        namespace("expose", "deployment", "rng", "--port", "80")
-        namespace("expose", "deployment", "hasher", "--port", "80")
+        for name in ("rng", "hasher"):
+            namespace("expose", "deployment", name, "--port", "80")
         namespace("expose", "deployment", "webui", "--type=NodePort", "--port=80")
         namespace.await_rollout(*PROGRAMS, "redis")
         namespace.await_mining()
         assert not namespace.errors()
-        namespace("scale", "deployment", "worker", "--replicas=3")
-        namespace.await_rollout("worker")
+        namespace.scale("worker", 3)
         assert 9 < namespace.speed(3) < 10.6
         assert not namespace.errors()

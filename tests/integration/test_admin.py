@@ -1,140 +1,85 @@
 """The admin port: health for whoever runs the services, never behind the work."""
 
 import contextlib
-import time
 
 import pytest
 
-from harness import Service, ask, eventually, free_port, http, open_socket, scale
+from harness import Answer, alone, ask, eventually, free_port, http, open_socket, raw, run, wait_until_up
 
-GET_1 = b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n"
 SERVING = ["rng", "hasher", "webui"]  # with a port besides the admin port
-ALL = [*SERVING, "worker"]
+GET = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def service(name, **env):
-    if name in ("worker", "webui"):
-        env.setdefault("REDIS_URL", f"redis://127.0.0.1:{free_port()}")
-    if name == "webui":
-        env["FILES_DIR"] = "/usr/share"
-    return Service(name, admin=True, **env)
-
-
-def wait_until_up(one):
-    if one.name == "worker":
-        one.wait_for_line("Waiting for")
-    else:
-        assert one.port
-
-
-@pytest.fixture(scope="module", params=ALL)
+@pytest.fixture(scope="module", params=[*SERVING, "worker"])
 def served(request):
-    with service(request.param) as one:
+    with alone(request.param, admin=True) as one:
         wait_until_up(one)
         yield one
 
 
-def test_healthz_says_ok(served):
-    status, headers, body = http(served.admin_port, "GET", "/healthz")
-    assert status == 200
-    assert body.strip() == b"ok"
-    assert headers["Content-Type"].startswith("text/plain")
-    assert headers["Content-Length"] == str(len(body))
-    assert headers["Connection"].lower() == "close"
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_is_ok_with_every_version_of_http_and_head_alike(served, path):
+    answers = [ask(served.admin_port, f"{method} {path} HTTP/1.{version}\r\nHost: x\r\n\r\n".encode())
+               for method, version in (("GET", 1), ("GET", 0), ("HEAD", 1))]
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"ok\n"), (200, b"ok\n"), (200, b"")]
+    for answer in answers:
+        assert answer.headers == {"content-type": "text/plain; charset=utf-8", "content-length": "3",
+                                  "cache-control": "no-store", "connection": "close"}
 
 
-@pytest.mark.parametrize("served", SERVING, indirect=True)
-def test_readyz_says_200_once_it_serves(served):
-    assert http(served.admin_port, "GET", "/readyz")[0] == 200
-
-
-def test_head_is_answered_too(served):
-    for path in ("/healthz", "/readyz"):
-        get_status, get_headers, _ = http(served.admin_port, "GET", path)
-        status, headers, body = http(served.admin_port, "HEAD", path)
-        assert (status, body) == (get_status, b"")
-        assert headers.items() == get_headers.items()
-
-
-def test_http_1_0_probes_are_answered(served):
-    assert ask(served.admin_port, b"GET /healthz HTTP/1.0\r\n\r\n").status == 200
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/health", "/healthz/", "/readyz/x", "/healthzz", "/32", "/json", "//healthz"]
-)
-def test_another_path_is_404(served, path):
-    assert http(served.admin_port, "GET", path)[0] == 404
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_another_method_is_405_with_allow(served, method):
-    status, headers, _ = http(served.admin_port, method, "/healthz", body=b"")
-    assert status == 405
-    assert headers["Allow"] == "GET, HEAD"
-
-
-@pytest.mark.parametrize("served", SERVING, indirect=True)
-def test_the_work_is_not_served_on_the_admin_port_nor_health_on_that_of_the_work(served):
-    for path in ("/healthz", "/readyz"):
+def test_nothing_else_is_served_there_and_nothing_is_logged(served):
+    for path in ("/", "/healthz/", "/healthzz", "/32", "/json"):
+        assert http(served.admin_port, "GET", path)[0] == 404
+    refused = ask(served.admin_port, b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+    assert ask(served.admin_port, b"GARBAGE\r\n\r\n").status == 400
+    if served.name == "worker":
+        assert not any("GARBAGE" in line or "/32" in line for line in served.lines)
+        return
+    for path in ("/healthz", "/readyz", "/metrics"):
         assert http(served.port, "GET", path)[0] == 404
-    assert http(served.admin_port, "GET", "/")[0] == 404
+    eventually(lambda: len(served.access_lines()) >= 3)
+    assert {line.split()[6] for line in served.access_lines()} == {"/healthz", "/readyz", "/metrics"}
+    assert len(served.lines) == 4, "the first says where it runs"
 
 
-def test_admin_requests_are_not_in_the_access_log():
-    for name in ALL:
-        with service(name) as one:
-            wait_until_up(one)
-            for path in ("/healthz", "/readyz", "/nowhere"):
-                http(one.admin_port, "GET", path)
-            ask(one.admin_port, b"GARBAGE\r\n\r\n")
-            if name != "worker":
-                http(one.port, "GET", "/the-witness")  # logged after those, had they been logged
-                eventually(lambda at=one: any("/the-witness" in line for line in at.lines))
-                assert len(one.access_lines()) == 1
-            assert not any(
-                word in line for line in one.lines for word in ("healthz", "readyz", "nowhere", "GARBAGE")
-            )
+@pytest.mark.parametrize("name, start", [("rng", b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n"),
+                                         ("hasher", b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")])
+def test_it_never_waits_for_the_work(name, start):
+    with alone(name, admin=True, DELAY_MS=10000) as one, contextlib.ExitStack() as stack:
+        for _ in range(150):  # more than hasher has threads
+            stack.enter_context(open_socket(one.port)).sendall(start)
+        eventually(lambda: b"\nhttp_requests_waiting 0\n" not in http(one.admin_port, "GET", "/metrics")[2])
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert http(one.admin_port, "GET", path)[0] == 200
+        assert run(name, "--healthcheck", PORT=one.port, ADMIN_PORT=one.admin_port).returncode == 0
+        assert one.access_lines() == []
 
 
-def quick(port, count=20):
-    """The slowest of `count` health checks, in seconds."""
-    slowest = 0
-    for _ in range(count):
-        begun = time.monotonic()
-        assert http(port, "GET", "/healthz")[0] == 200
-        slowest = max(slowest, time.monotonic() - begun)
-    return slowest
+def test_clients_that_never_get_done_do_not_keep_a_probe_waiting():
+    starts = [b"", b"GET /healthz HTTP/1.1\r\nX-Half", b"POST /healthz HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf"]
+    with alone("rng", admin=True) as rng, contextlib.ExitStack() as stack:
+        wait_until_up(rng)
+        clients = [stack.enter_context(open_socket(rng.admin_port)) for _ in range(60)]
+        for at, client in enumerate(clients):
+            client.sendall(starts[at % 3])
+        assert http(rng.admin_port, "GET", "/healthz")[0] == 200
+        clients[0].setblocking(False)
+        with pytest.raises(BlockingIOError):  # the silent ones are still waited for
+            clients[0].recv(1)
 
 
-def test_never_waits_for_the_work():
-    with service("rng", DELAY_MS=1000) as rng:
-        port = rng.port
-        waiting = [open_socket(port) for _ in range(50)]
-        for connection in waiting:
-            connection.sendall(GET_1)
-        time.sleep(0.1)
-        assert quick(rng.admin_port) < scale(0.2)
-        for connection in waiting:
-            connection.close()
-    with service("hasher", DELAY_MS=1000) as hasher:
-        port = hasher.port
-        waiting = [open_socket(port) for _ in range(200)]
-        for connection in waiting:
-            connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(0.1)
-        assert quick(hasher.admin_port) < scale(0.2)
-        for connection in waiting:
-            connection.close()
-
-
-@pytest.mark.parametrize(
-    "start",
-    [b"", b"GET /healthz HTTP/1.1\r\nX-Half", b"POST /healthz HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf"],
-    ids=["idle", "half-sent", "half a body"],
-)
-def test_clients_that_never_get_done_do_not_keep_a_probe_waiting(served, start):
-    with contextlib.ExitStack() as stack:
-        for _ in range(100):
-            stack.enter_context(open_socket(served.admin_port)).sendall(start)
-        assert quick(served.admin_port) < scale(0.2)
+@pytest.mark.parametrize("name", [*SERVING, "worker"])
+def test_the_flag_prints_the_metrics_of_the_running_service_or_why_there_are_none(name):
+    with alone(name, admin=True) as one:
+        wait_until_up(one)
+        said = run(name, "--metrics", ADMIN_PORT=one.admin_port, BIND_ADDRESS="0.0.0.0")
+        asked = Answer(raw(one.admin_port, GET.format("/metrics").encode()))
+        assert (said.returncode, said.stderr) == (0, "")
+        assert {line.rpartition(" ")[0] for line in said.stdout.splitlines()} == {
+            line.rpartition(" ")[0] for line in asked.body.decode().splitlines()}
+    port = free_port()
+    for env, reason in (({"ADMIN_PORT": port, "BIND_ADDRESS": "::1"}, f"no answer from the admin port [::1]:{port}"),
+                        ({"ADMIN_PORT": 0}, "ADMIN_PORT=0: there is no admin port to ask")):
+        said = run(name, "--metrics", **env)
+        assert (said.returncode, said.stdout, said.stderr) == (1, "", f"{name}: {reason}\n")

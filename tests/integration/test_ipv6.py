@@ -5,7 +5,6 @@ They find each other by their short names, which a name server knows in full, as
 
 import contextlib
 import json
-import re
 import subprocess
 
 import pytest
@@ -15,107 +14,79 @@ from harness import PATH, Service, eventually, run
 
 pytestmark = pytest.mark.skipif(not namespaces_are_possible(), reason="needs root and namespaces")
 
-NAMES = ("rng", "hasher", "redis", "webui", "worker", "client")
+PODS = ("rng", "hasher", "webui", "worker", "redis", "client")
 DOMAIN = "class1.svc.cluster.local"
 NAME_SERVER = "fd00::53"
 RESOLV = f"nameserver {NAME_SERVER}\nsearch {DOMAIN} svc.cluster.local cluster.local\noptions ndots:5\n"
-DEFAULTS = {"PORT": None, "ADMIN_PORT": None, "BIND_ADDRESS": None}
 
 
-class Cluster:
-    """Pods on one bridge, and their name server; a context manager. `families` of "4" and "6"."""
-
-    def __init__(self, families):
-        self.families = families
-        self.pods = {}
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self):
-        with self._stack:
-            self._bridge = self._stack.enter_context(Namespace())
-            self._in(self._bridge, "ip link add br0 type bridge")
-            self._in(self._bridge, "ip link set br0 up")
-            for at, name in enumerate(NAMES, 1):
-                self.pods[name] = self._pod(self.addresses(at))
-            records = {f"{name}.{DOMAIN}": [address.partition("/")[0] for address in self.addresses(at)]
-                       for at, name in enumerate(NAMES, 1)}
-            names = self._pod([f"{NAME_SERVER}/64"])
-            self._stack.enter_context(FakeDns(names, records, address=NAME_SERVER))
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(self, *what):
-        return self._stack.__exit__(*what)
-
-    def addresses(self, at):
-        return [{"4": f"10.9.0.{at}/24", "6": f"fd00::{at}/64"}[family] for family in self.families]
-
-    def _in(self, pod, command):
-        subprocess.run([*pod.prefix, *command.split()], check=True)
-
-    def _pod(self, addresses):
-        pod = self._stack.enter_context(Namespace(resolv=RESOLV))
-        port = f"port{pod.pid}"
-        self._in(self._bridge, f"ip link add {port} type veth peer name eth0 netns {pod.pid}")
-        self._in(self._bridge, f"ip link set {port} master br0 up")
-        self._in(pod, "ip link set eth0 up")
-        for address in addresses:
-            # Duplicates are not looked for: that takes a second, and the address is of no use until then.
-            self._in(pod, f"ip address add {address} dev eth0 {'nodad' if ':' in address else ''}")
-        if not any("." in address for address in addresses):
-            self._in(pod, "ip -4 address flush dev lo")
-        return pod
-
-    def service(self, name, **settings):
-        return Service(name, prefix=self.pods[name].prefix, **{**DEFAULTS, **settings})
-
-    @contextlib.contextmanager
-    def redis(self):
-        """As the official image starts it: on every address, and open to the other pods."""
-        with subprocess.Popen([*self.pods["redis"].prefix, "redis-server", "--protected-mode", "no", "--save", ""],
-                              cwd="/", env={"PATH": PATH}, stdout=subprocess.DEVNULL) as process:
-            try:
-                yield
-            finally:
-                process.terminate()
-
-    def get(self, url):
-        """The body, as the pod `client` gets it; empty when there is none."""
-        return subprocess.run([*self.pods["client"].prefix, "curl", "-sSg", "-m", "5", url], capture_output=True,
-                              text=True, check=False).stdout
+def command(pod, line):
+    return subprocess.run([*pod.prefix, *line.split()], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("families", ["6", "46"], ids=["IPv6 only", "dual-stack"])
-def test_a_cluster_mines(families):
+@contextlib.contextmanager
+def cluster(addresses):
+    """Pods on one bridge, by name, and a name server that knows their addresses."""
     with contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(Cluster(families))
-        if families == "6":
-            for pod in cluster.pods.values():
-                shown = subprocess.run([*pod.prefix, "ip", "-4", "address"], capture_output=True, check=True)
-                assert shown.stdout == b"", "no IPv4, not even 127.0.0.1"
-        stack.enter_context(cluster.redis())
-        services = {name: stack.enter_context(cluster.service(name, **({} if name == "webui" else {"DELAY_MS": 20})))
-                    for name in ("rng", "hasher", "webui", "worker")}
-        for name in ("rng", "hasher", "webui"):
+        bridge = stack.enter_context(Namespace())
+        command(bridge, "ip link add br0 type bridge")
+        command(bridge, "ip link set br0 up")
+        pods = {}
+        for name, own in {**addresses, "names": [NAME_SERVER]}.items():
+            pods[name] = pod = stack.enter_context(Namespace(resolv=RESOLV))
+            command(bridge, f"ip link add port{pod.pid} type veth peer name eth0 netns {pod.pid}")
+            command(bridge, f"ip link set port{pod.pid} master br0 up")
+            command(pod, "ip link set eth0 up")
+            for address in own:
+                # Duplicates are not looked for: that takes a second, and the address is of no use until then.
+                more = "/64 dev eth0 nodad" if ":" in address else "/24 dev eth0"
+                command(pod, f"ip address add {address}{more}")
+            if all(":" in address for address in own):
+                command(pod, "ip -4 address flush dev lo")
+                assert command(pod, "ip -4 address") == "", "no IPv4, not even 127.0.0.1"
+        records = {f"{name}.{DOMAIN}": own for name, own in addresses.items()}
+        stack.enter_context(FakeDns(pods["names"], records, address=NAME_SERVER))
+        yield pods
+
+
+@pytest.mark.parametrize("patterns", [["fd00::{}"], ["10.9.0.{}", "fd00::{}"]], ids=["IPv6", "dual-stack"])
+def test_a_cluster_mines(patterns):
+    addresses = {name: [pattern.format(at) for pattern in patterns] for at, name in enumerate(PODS, 1)}
+
+    def get(url):
+        """The body, as the pod `client` gets it; empty when there is none."""
+        asked = subprocess.run([*pods["client"].prefix, "curl", "-sSg", "-m", "5", url], capture_output=True,
+                               text=True, check=False)
+        return asked.stdout
+
+    def hashes():
+        return int(json.loads(get("http://webui/json") or "{}").get("hashes") or 0)
+
+    with contextlib.ExitStack() as stack:
+        pods = stack.enter_context(cluster(addresses))
+        # As the official image starts it: on every address, and open to the other pods.
+        redis = stack.enter_context(subprocess.Popen(
+            [*pods["redis"].prefix, "redis-server", "--protected-mode", "no", "--save", ""],
+            cwd="/", env={"PATH": PATH}, stdout=subprocess.DEVNULL))
+        stack.callback(redis.terminate)
+        services = {}
+        for name in PODS[:4]:
+            settings = {"PORT": None, "ADMIN_PORT": None, "BIND_ADDRESS": None}
+            settings |= {} if name == "webui" else {"DELAY_MS": 20}
+            services[name] = stack.enter_context(Service(name, prefix=pods[name].prefix, **settings))
+        for name in PODS[:3]:
             services[name].wait_for_line(rf"^{name.upper()} running on port 80$")
-        worker = services["worker"]
-        worker.wait_for_line(r"^INFO:worker:[1-9]\d* units of work done", 20)
+        services["worker"].wait_for_line(r"^INFO:worker:[1-9]\d* units of work done", 20)
 
-        mined = eventually(lambda: json.loads(cluster.get("http://webui/json") or "{}").get("hashes"), 10,
-                           what="a count")
-        eventually(lambda: int(json.loads(cluster.get("http://webui/json"))["hashes"]) > int(mined) + 40, 20,
-                   what="a higher count")
-        assert "ERROR" not in worker.log
-
+        mined = eventually(hashes, 10, what="a count")
+        eventually(lambda: hashes() > mined + 40, 20, what="a higher count")
+        assert "ERROR" not in services["worker"].log
         clients = {line.split()[0] for line in services["rng"].access_lines()}
-        at = NAMES.index("worker") + 1
-        assert clients == {address.partition("/")[0] for address in cluster.addresses(at)}
+        assert clients == set(addresses["worker"])
 
-        # What the kubelet and the engine ask.
-        for name, pod in cluster.pods.items():
-            if name in services:
-                for address in cluster.addresses(NAMES.index(name) + 1):
-                    host = re.sub(r"(.*:.*)", r"[\1]", address.partition("/")[0])
-                    assert cluster.get(f"http://{host}:9797/readyz") == "ok\n"
-                asked = run(name, "--healthcheck", prefix=pod.prefix)
-                assert asked.returncode == 0, asked.stderr
+        for name in PODS[:4]:  # what the kubelet and the engine ask
+            for address in addresses[name]:
+                host = f"[{address}]" if ":" in address else address
+                assert get(f"http://{host}:9797/readyz") == "ok\n"
+            asked = run(name, "--healthcheck", prefix=pods[name].prefix)
+            assert asked.returncode == 0, asked.stderr

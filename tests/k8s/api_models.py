@@ -46,37 +46,28 @@ def _problems(value, model, path):
             yield from _problems(key, "str", path)
             yield from _problems(entry, found.group(1), f"{path}.{key}")
     else:
-        yield from _problems_of_fields(value, model, path)
-
-
-def _problems_of_fields(value, model, path):
-    fields, required = _fields(model)
-    for name, entry in value.items():
-        if name not in fields:
-            yield f"{path}.{name}: unknown field"
-        else:
-            yield from _problems(entry, fields[name], f"{path}.{name}")
-    for name in required - set(value):
-        yield f"{path}.{name}: missing"
+        fields, required = _fields(model)
+        for name, entry in value.items():
+            if name in fields:
+                yield from _problems(entry, fields[name], f"{path}.{name}")
+            else:
+                yield f"{path}.{name}: unknown field"
+        for name in required - set(value):
+            yield f"{path}.{name}: missing"
 
 
 def _fields(model):
-    """({name as in the API: type}, names of those that must be there)"""
+    """({name as in the API: type}, names of those that must be there: their setters refuse to take nothing)"""
     if not hasattr(kubernetes.client, model):
         return NEWER[model], set(NEWER[model])
     known = getattr(kubernetes.client, model)
-    fields = {known.attribute_map[attribute]: kind for attribute, kind in known.openapi_types.items()}
-    return {**NEWER.get(model, {}), **fields}, _required(known)
-
-
-def _required(known):
-    """The fields that the model's setters refuse to take nothing for."""
-    missing = set()
+    required = set()
     empty = known.__new__(known)
     empty.local_vars_configuration = kubernetes.client.Configuration()
     for attribute, name in known.attribute_map.items():
         try:
             setattr(empty, attribute, None)
         except ValueError:
-            missing.add(name)
-    return missing
+            required.add(name)
+    fields = {known.attribute_map[attribute]: kind for attribute, kind in known.openapi_types.items()}
+    return {**NEWER.get(model, {}), **fields}, required

@@ -8,8 +8,6 @@ import yaml
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MAIN = "k8s/dockercoins.yaml"
 LESSONS = sorted(os.path.relpath(path, REPO) for path in glob.glob(f"{REPO}/k8s/lessons/*"))
-PROGRAMS = ("rng", "hasher", "webui", "worker")
-NAMES = (*PROGRAMS, "redis")
 
 
 def read(path):
@@ -18,23 +16,8 @@ def read(path):
 
 
 def objects(path):
-    """All objects of a manifest."""
-    return list(yaml.safe_load_all(read(path)))
-
-
-def one(path, kind, name):
-    """The object of that kind and name."""
-    found = [each for each in objects(path) if (each["kind"], each["metadata"]["name"]) == (kind, name)]
-    assert len(found) == 1, f"{path} has {len(found)} {kind} {name}"
-    return found[0]
-
-
-def pods_of(path):
-    """[(name, pod spec)] of everything in the manifest that makes pods."""
-    return [(each["metadata"]["name"], each["spec"]["template"]["spec"])
-            for each in objects(path) if "template" in each["spec"]]
-
-
-def container_of(pod):
-    assert len(pod["containers"]) == 1 and "initContainers" not in pod
-    return pod["containers"][0]
+    """All objects of a manifest, by kind and name."""
+    found = list(yaml.safe_load_all(read(path)))
+    named = {(each["kind"], each["metadata"]["name"]): each for each in found}
+    assert len(named) == len(found), "two of the same name"
+    return named

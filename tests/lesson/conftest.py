@@ -2,10 +2,26 @@
 
 import os
 import sys
+import types
+
+import pytest
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TESTS, "lesson"), os.path.join(TESTS, "integration")]
 
 import lesson_script  # noqa: E402  (found through the line above)
 
-lesson_script.load()
+lesson = lesson_script.load()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """[seconds]: the time of scripts/lesson, which goes on when somebody sleeps, and at once."""
+    now = [100.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(lesson, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr(lesson.explain, "__defaults__", (sleep,))
+    return now

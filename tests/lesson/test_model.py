@@ -6,26 +6,26 @@ import random
 import pytest
 
 import lesson
-from lesson import Delays, predict
+from lesson import Delays, predict, queue_speed
 
 
 def simulate(workers, delays, seconds=400.0):
-    """(loops per second, mean work in rng's line) of workers that go from rng to hasher to their work."""
+    """(loops per second, mean work in rng's queue) of workers that go from rng to hasher to their work."""
     rng_free = 0.0
     arrivals = [(random.uniform(0, 1), worker) for worker in range(workers)]
     heapq.heapify(arrivals)
     loops = 0
-    line = 0.0  # the integral of the work in the line
+    queue = 0.0  # the integral of the work in the queue
     before = 0.0
     while True:
         now, worker = heapq.heappop(arrivals)
-        # What was in the line has shrunk since the last arrival, perhaps to nothing.
+        # What was in the queue has shrunk since the last arrival, perhaps to nothing.
         work = max(0.0, rng_free - before)
         left = max(0.0, work - (now - before))
-        line += (work * work - left * left) / 2
+        queue += (work * work - left * left) / 2
         before = now
         if now > seconds:
-            return loops / seconds, line / seconds
+            return loops / seconds, queue / seconds
         rng_free = max(rng_free, now) + delays.rng
         loops += rng_free < seconds
         heapq.heappush(arrivals, (rng_free + delays.hasher + delays.worker, worker))
@@ -36,26 +36,31 @@ def simulate(workers, delays, seconds=400.0):
                          ids=["the usual", "a slower worker", "a faster rng", "a slow rng"])
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 5, 10, 25])
 def test_speed_and_time_at_rng_are_those_of_a_simulated_queue(workers, delays):
-    speed, line = simulate(workers, delays)
+    speed, queue = simulate(workers, delays)
     predicted = predict(workers, delays)
     assert predicted.speed == pytest.approx(speed, rel=0.01)
-    assert predicted.rng == pytest.approx(line, rel=0.02, abs=0.001)
+    assert predicted.rng == pytest.approx(queue, rel=0.02, abs=0.001)
 
 
-@pytest.mark.parametrize("workers, speed, rng",
-                         [(1, 10 / 3, 1 / 60), (2, 20 / 3, 1 / 30), (3, 10, 0.05), (10, 10, 0.75)])
-def test_the_usual_delays_give_the_numbers_of_the_lesson(workers, speed, rng):
-    predicted = predict(workers, Delays())
-    assert predicted.speed == pytest.approx(speed)
-    assert predicted.rng == pytest.approx(rng)
-    assert predicted.saturated == (workers >= 3)
-
-
-def test_without_delay_at_rng_the_workers_never_wait():
-    predicted = predict(50, Delays(worker=0.1, rng=0.0, hasher=0.1))
-    assert (predicted.speed, predicted.rng, predicted.saturated) == (pytest.approx(250), 0, False)
+@pytest.mark.parametrize("workers, delays, speed, rng, saturated", [
+    (1, Delays(), 10 / 3, 1 / 60, False), (2, Delays(), 20 / 3, 1 / 30, False), (3, Delays(), 10, 0.05, True),
+    (10, Delays(), 10, 0.75, True), (0, Delays(), 0, 0, False), (50, Delays(0.1, 0.0, 0.1), 250, 0, False),
+    (1, Delays(0.0, 0.1, 0.0), 10, 0.05, True), (1, Delays(0.3, 0.1, 0.0), 2.5, 0.0125, False)])
+def test_the_numbers_of_the_lesson(workers, delays, speed, rng, saturated):
+    predicted = predict(workers, delays)
+    assert (predicted.speed, predicted.rng) == (pytest.approx(speed), pytest.approx(rng))
+    assert (predicted.hasher, predicted.saturated) == (0.0, saturated)
 
 
 def test_without_any_delay_there_is_nothing_to_predict():
-    with pytest.raises(lesson.LessonError, match="DELAY_MS=0"):
+    with pytest.raises(lesson.LessonError) as error:
         predict(1, Delays(0, 0, 0))
+    assert str(error.value) == "With DELAY_MS=0 everywhere there is no simulated work and no lesson."
+
+
+@pytest.mark.parametrize("workers, servers, speed", [(1, 1, 10 / 3), (10, 1, 10), (10, 2, 18.5), (10, 3, 23.9),
+                                                     (20, 2, 19.4), (6, 2, 16.2), (1, 2, 10 / 3)])
+def test_several_rng_are_not_as_fast_as_their_number_says(workers, servers, speed):
+    found = queue_speed(workers, servers, 0.1, 0.2)
+    assert found == pytest.approx(speed, rel=0.02)
+    assert found == queue_speed(workers, servers, 0.1, 0.2), "it is always simulated in the same way"

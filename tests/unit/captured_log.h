@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -35,12 +36,8 @@ class CapturedLog {
   /// Without their line ends.
   [[nodiscard]] std::vector<std::string> Lines() const {
     std::vector<std::string> lines;
-    const std::string text = Text();
-    size_t begin = 0;
-    for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-      lines.push_back(text.substr(begin, end - begin));
-      begin = end + 1;
-    }
+    std::istringstream text(Text());
+    for (std::string line; std::getline(text, line);) lines.push_back(line);
     return lines;
   }
 

@@ -1,43 +1,48 @@
 #include "tests/unit/http_answer.h"
 
 #include <cstdlib>
-#include <utility>
-
-#include "tests/unit/sockets.h"
 
 namespace dockercoins {
+namespace {
 
-std::string HttpAnswer::Header(const std::string& name) const {
-  const auto found = headers.find(name);
-  return found == headers.end() ? "" : found->second;
-}
-
-HttpAnswer ParseAnswer(std::string raw) {
+HttpAnswer Parse(const std::string& raw) {
   constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-  constexpr std::string_view kVersion = "HTTP/1.1 ";
   HttpAnswer answer;
-  answer.raw = std::move(raw);
-  std::string_view rest = answer.raw;
+  answer.raw = raw;
+  std::string_view rest = raw;
   if (rest.starts_with(kContinue)) rest.remove_prefix(kContinue.size());
-  if (!rest.starts_with(kVersion)) return answer;
-  const int status = std::atoi(std::string(rest.substr(kVersion.size(), 3)).c_str());
-  rest.remove_prefix(std::min(rest.find("\r\n"), rest.size() - 2) + 2);
-  while (!rest.starts_with("\r\n")) {
-    const size_t colon = rest.find(": ");
-    const size_t end = rest.find("\r\n");
-    if (colon == std::string_view::npos || end == std::string_view::npos || colon > end) return answer;
-    answer.headers.emplace(rest.substr(0, colon), rest.substr(colon + 2, end - colon - 2));
-    rest.remove_prefix(end + 2);
+  const auto take_line = [&rest] {
+    const std::string line(rest.substr(0, rest.find("\r\n")));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 2));
+    return line;
+  };
+  answer.status_line = take_line();
+  if (!answer.status_line.starts_with("HTTP/1.1 ")) return answer;
+  answer.status = std::atoi(answer.status_line.substr(9, 3).c_str());
+  for (std::string line = take_line(); !line.empty(); line = take_line()) {
+    const size_t colon = std::min(line.find(": "), line.size());
+    answer.headers.emplace(line.substr(0, colon), line.substr(std::min(colon + 2, line.size())));
   }
-  answer.status = status;
-  answer.body = rest.substr(2);
+  answer.body = rest;
   return answer;
 }
+
+}  // namespace
+
+std::string HttpAnswer::Text() const {
+  std::string text = status_line + "\n";
+  for (const auto& [name, value] : headers) text += name + ": " + value + "\n";
+  return text + "\n" + body;
+}
+
+HttpAnswer AnswerOn(const UniqueFd& client) { return Parse(ReceiveAll(client).value_or("")); }
 
 HttpAnswer Ask(uint16_t port, std::string_view request) {
   const UniqueFd client = ConnectTo(port);
   Send(client, request);
-  return ParseAnswer(ReceiveAll(client).value_or(""));
+  return AnswerOn(client);
 }
+
+std::string Get(const std::string& path) { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"; }
 
 }  // namespace dockercoins

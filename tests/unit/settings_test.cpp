@@ -1,19 +1,36 @@
 #include "common/settings.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <initializer_list>
+#include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace dockercoins {
 namespace {
 
-using std::chrono::milliseconds;
-using ::testing::AllOf;
-using ::testing::HasSubstr;
-using ::testing::StartsWith;
+/// Reads a setting, as text.
+using Read = std::function<std::string()>;
+
+const Read kPort = [] { return std::to_string(ReadListenSettings().port); };
+const Read kAdminPort = [] {
+  const ListenSettings settings = ReadAdminSettings();
+  return std::to_string(settings.admin_port) + (settings.admin_asked ? ", asked for" : "");
+};
+const Read kAddress = [] { return ReadAdminSettings().address; };
+const Read kDelay = [] { return std::to_string(ReadDelay().count()); };
+const Read kRng = [] {
+  const HttpUrl url = ReadHttpUrl("RNG_URL", "http://rng");
+  return url.server.ToString() + url.path;
+};
+const Read kRedis = [] {
+  const RedisUrl url = ReadRedisUrl();
+  return url.user + " " + url.password + " " + url.server.ToString() + " " + std::to_string(url.database);
+};
+const Read kFolder = [] { return ReadFolder("FILES_DIR", "/files").string(); };
+const Read kDebug = [] { return std::string(ReadDebug() ? "on" : "off"); };
 
 /// Begins and ends with none of the variables set.
 class SettingsTest : public ::testing::Test {
@@ -21,160 +38,84 @@ class SettingsTest : public ::testing::Test {
   SettingsTest() { Clear(); }
   ~SettingsTest() override { Clear(); }
 
-  static void Set(const char* name, const char* value) { ::setenv(name, value, 1); }
-
-  /// The message of the SettingError that `read` throws; empty when it throws none.
-  template <typename Read>
-  static std::string Refusal(Read read) {
+  /// What is read when the variable has that value, or why it is refused.
+  static std::string With(const char* variable, const char* value, const Read& read) {
+    ::setenv(variable, value, 1);
+    std::string result;
     try {
-      (void)read();
+      result = read();
     } catch (const SettingError& error) {
-      return error.what();
+      result = error.what();
     }
-    return "";
+    ::unsetenv(variable);
+    return result;
+  }
+
+  static void ExpectTaken(const char* variable, const Read& read, const std::string& when_unset,
+                          const std::vector<std::pair<const char*, const char*>>& values_and_results) {
+    EXPECT_EQ(read(), when_unset);
+    for (const auto& [value, result] : values_and_results)
+      EXPECT_EQ(With(variable, value, read), result) << value;
+  }
+
+  static void ExpectRefused(const char* variable, const Read& read, const std::string& allowed,
+                            const std::vector<const char*>& values) {
+    for (const char* value : values) {
+      EXPECT_EQ(With(variable, value, read), std::string(variable) + "=" + value + ": " + allowed);
+    }
   }
 
  private:
   static void Clear() {
-    for (const char* name :
-         {"PORT", "BIND_ADDRESS", "ADMIN_PORT", "DELAY_MS", "RNG_URL", "REDIS_URL", "FILES_DIR", "DEBUG"}) {
-      ::unsetenv(name);
+    for (const char* variable :
+         {"PORT", "ADMIN_PORT", "BIND_ADDRESS", "DELAY_MS", "RNG_URL", "REDIS_URL", "FILES_DIR", "DEBUG"}) {
+      ::unsetenv(variable);
     }
   }
 };
 
-TEST_F(SettingsTest, HaveTheContractsDefaults) {
-  const ListenSettings settings = ReadListenSettings();
-  EXPECT_EQ(settings.address, "::");
-  EXPECT_EQ(settings.port, 80);
-  EXPECT_EQ(settings.admin_port, 9797);
-  EXPECT_FALSE(settings.admin_asked);
-  EXPECT_EQ(ReadDelay(), milliseconds(100));
-  EXPECT_EQ(ReadRedisUrl().server.ToString(), "redis:6379");
-  EXPECT_EQ(ReadHttpUrl("RNG_URL", "http://rng").server.ToString(), "rng:80");
-  EXPECT_EQ(ReadFolder("FILES_DIR", "/files"), "/files");
-  EXPECT_FALSE(ReadDebug());
+TEST_F(SettingsTest, HaveDefaultsAndTakeWhatIsAllowed) {
+  ExpectTaken("PORT", kPort, "80", {{"0", "0"}, {"1", "1"}, {"65535", "65535"}});
+  ExpectTaken("ADMIN_PORT", kAdminPort, "9797", {{"0", "0, asked for"}, {"9797", "9797, asked for"}});
+  ExpectTaken("BIND_ADDRESS", kAddress, "::", {{"::1", "::1"}, {"0.0.0.0", "0.0.0.0"}});
+  ExpectTaken("DELAY_MS", kDelay, "100", {{"0", "0"}, {"250", "250"}, {"31536000000", "31536000000"}});
+  ExpectTaken("RNG_URL", kRng, "rng:80", {{"http://127.0.0.1:8001/base/", "127.0.0.1:8001/base"}});
+  ExpectTaken("REDIS_URL", kRedis, "  redis:6379 0",
+              {{"redis://me:secret@[::1]:7/3", "me secret [::1]:7 3"}});
+  ExpectTaken("FILES_DIR", kFolder, "/files", {{"/some/where else", "/some/where else"}});
+  ExpectTaken("DEBUG", kDebug, "off",
+              {{"y", "on"}, {"Yes", "on"}, {"", "off"}, {"no", "off"}, {"1", "off"}, {" y", "off"}});
 }
 
-TEST_F(SettingsTest, TakeGoodPorts) {
-  for (const int port : {0, 1, 80, 8001, 65535}) {
-    Set("PORT", std::to_string(port).c_str());
-    Set("ADMIN_PORT", std::to_string(port).c_str());
-    const ListenSettings settings = ReadListenSettings();
-    EXPECT_EQ(settings.port, port);
-    EXPECT_EQ(settings.admin_port, port);
-    EXPECT_TRUE(settings.admin_asked);
-  }
+TEST_F(SettingsTest, RefuseTheRestWithOneLine) {
+  // tcp://... is what Kubernetes would inject if our names were chosen badly.
+  const std::vector<const char*> no_ports = {
+      "",    " ",   "abc", "-1",   "65536", "4294967376", "99999999999999999999999", "+80",
+      " 80", "80 ", "80.", "0x50", "1e3",   "80,81",      "tcp://10.0.0.1:6379"};
+  ExpectRefused("PORT", kPort, "a port from 1 to 65535 is expected, or 0 for a free one", no_ports);
+  ExpectRefused("ADMIN_PORT", kAdminPort, "a port from 1 to 65535 is expected, or 0 for none", no_ports);
+  ExpectRefused("BIND_ADDRESS", kAddress, "an IPv6 or IPv4 address is expected, such as :: or 127.0.0.1",
+                {"", "localhost", "127.0.0.1:80", "[::]", "1.2.3", "256.0.0.1", "*", "fe80::1%lo"});
+  ExpectRefused("DELAY_MS", kDelay, "whole milliseconds are expected, from 0 to a year",
+                {"", "abc", "-1", "1.5", "100ms", "1e2", "31536000001", "18446744073709551616"});
+  ExpectRefused("RNG_URL", kRng, "http://host[:port][/path] is expected (another scheme)",
+                {"", "rng", "https://rng"});
+  ExpectRefused("REDIS_URL", kRedis,
+                "redis://[[user]:password@]host[:port][/db] is expected (another scheme)",
+                {"", "redis:6379", "http://redis"});
+  ExpectRefused("FILES_DIR", kFolder, "a folder is expected", {""});
+  EXPECT_EQ(With("PORT", "80\nand\x1b[31m more", kPort),
+            "PORT=80\\x0aand\\x1b[31m more: a port from 1 to 65535 is expected, or 0 for a free one");
 }
 
-TEST_F(SettingsTest, RefuseBadPorts) {
-  // REDIS_PORT=tcp://... is what Kubernetes would inject if our names were chosen badly.
-  for (const char* name : {"PORT", "ADMIN_PORT"}) {
-    for (const char* value : {"", " ", "abc", "-1", "65536", "4294967376", "99999999999999999999999", "+80",
-                              " 80", "80 ", "80.0", "0x50", "1e3", "80,81", "tcp://10.0.0.1:6379"}) {
-      Set(name, value);
-      EXPECT_THAT(Refusal(ReadListenSettings),
-                  AllOf(StartsWith(std::string(name) + "=" + value + ": "),
-                        HasSubstr("a port from 1 to 65535 is expected, or 0 for ")));
-    }
-    ::unsetenv(name);
-  }
-}
-
-TEST_F(SettingsTest, SayThatAnAdminPortWasAskedForAlsoWhenItIsTheDefault) {
-  Set("ADMIN_PORT", "9797");
-  EXPECT_TRUE(ReadAdminSettings().admin_asked);
-}
-
-TEST_F(SettingsTest, TheWorkerDoesNotReadPort) {
-  Set("PORT", "abc");
-  EXPECT_EQ(ReadAdminSettings().admin_port, 9797);
-}
-
-TEST_F(SettingsTest, TakeAddressesOfBothFamilies) {
-  for (const char* address :
-       {"::", "::1", "0.0.0.0", "127.0.0.1", "192.0.2.7", "2001:db8::1", "::ffff:127.0.0.1"}) {
-    Set("BIND_ADDRESS", address);
-    EXPECT_EQ(ReadListenSettings().address, address);
-    EXPECT_EQ(ReadAdminSettings().address, address);
-  }
-}
-
-TEST_F(SettingsTest, RefuseWhatIsNoAddress) {
-  for (const char* address :
-       {"", "localhost", "127.0.0.1:80", "[::]", "1.2.3", "256.0.0.1", "*", "fe80::1%lo"}) {
-    Set("BIND_ADDRESS", address);
-    EXPECT_THAT(Refusal(ReadAdminSettings), AllOf(StartsWith("BIND_ADDRESS=" + std::string(address) + ": "),
-                                                  HasSubstr("an IPv6 or IPv4 address is expected")));
-  }
-}
-
-TEST_F(SettingsTest, TakeDelaysFromNoneToAYear) {
-  for (const int64_t delay : {INT64_C(0), INT64_C(1), INT64_C(250), INT64_C(31'536'000'000)}) {
-    Set("DELAY_MS", std::to_string(delay).c_str());
-    EXPECT_EQ(ReadDelay(), milliseconds(delay));
-  }
-}
-
-TEST_F(SettingsTest, RefuseOtherDelays) {
-  for (const char* delay : {"", "abc", "-1", "1.5", "100ms", "1e2", "31536000001", "18446744073709551616"}) {
-    Set("DELAY_MS", delay);
-    EXPECT_EQ(Refusal(ReadDelay),
-              "DELAY_MS=" + std::string(delay) + ": whole milliseconds are expected, from 0 to a year");
-  }
-}
-
-TEST_F(SettingsTest, ReadUrlsFromTheirVariables) {
-  Set("RNG_URL", "http://127.0.0.1:8001/base/");
-  const HttpUrl rng = ReadHttpUrl("RNG_URL", "http://rng");
-  EXPECT_EQ(rng.server.ToString(), "127.0.0.1:8001");
-  EXPECT_EQ(rng.path, "/base");
-
-  Set("REDIS_URL", "redis://me:secret@[::1]:7000/3");
-  const RedisUrl redis = ReadRedisUrl();
-  EXPECT_EQ(redis.server.ToString(), "[::1]:7000");
-  EXPECT_EQ(redis.user, "me");
-  EXPECT_EQ(redis.password, "secret");
-  EXPECT_EQ(redis.database, 3U);
-}
-
-TEST_F(SettingsTest, RefuseUrlsOfAnotherForm) {
-  for (const char* value : {"", "rng", "https://rng", "redis://rng", "http://", "http://rng:abc"}) {
-    Set("RNG_URL", value);
-    EXPECT_THAT(Refusal([] { return ReadHttpUrl("RNG_URL", "http://rng"); }),
-                AllOf(StartsWith("RNG_URL=" + std::string(value) + ": "),
-                      HasSubstr("http://host[:port][/path] is expected")));
-  }
-  for (const char* value :
-       {"", "redis:6379", "http://redis", "rediss://redis", "redis://", "redis://redis/x"}) {
-    Set("REDIS_URL", value);
-    EXPECT_THAT(Refusal(ReadRedisUrl),
-                AllOf(StartsWith("REDIS_URL=" + std::string(value) + ": "),
-                      HasSubstr("redis://[[user]:password@]host[:port][/db] is expected")));
-  }
-}
-
-TEST_F(SettingsTest, ReadFolders) {
-  Set("FILES_DIR", "/some/where else");
-  EXPECT_EQ(ReadFolder("FILES_DIR", "/files"), "/some/where else");
-  Set("FILES_DIR", "");
-  EXPECT_EQ(Refusal([] { return ReadFolder("FILES_DIR", "/files"); }), "FILES_DIR=: a folder is expected");
-}
-
-TEST_F(SettingsTest, DebugIsOnWhenItBeginsWithY) {
-  for (const char* value : {"y", "Y", "yes", "YES", "yellow"}) {
-    Set("DEBUG", value);
-    EXPECT_TRUE(ReadDebug()) << value;
-  }
-  for (const char* value : {"", "n", "no", "1", "true", "on", " y", "oy"}) {
-    Set("DEBUG", value);
-    EXPECT_FALSE(ReadDebug()) << value;
-  }
-}
-
-TEST_F(SettingsTest, ARefusalStaysOneLineWhateverTheValue) {
-  Set("PORT", "80\nand\x1b[31m more");
-  EXPECT_THAT(Refusal(ReadListenSettings), StartsWith("PORT=80\\x0aand\\x1b[31m more: "));
+TEST_F(SettingsTest, OfAServiceAreThoseOfTheWorkerAndAPort) {
+  ::setenv("PORT", "abc", 1);
+  ::setenv("BIND_ADDRESS", "127.0.0.1", 1);
+  ::setenv("ADMIN_PORT", "8002", 1);
+  EXPECT_EQ(kAddress() + " " + kAdminPort(), "127.0.0.1 8002, asked for") << "the worker does not read PORT";
+  ::setenv("PORT", "8001", 1);
+  const auto [address, port, admin_port, admin_asked] = ReadListenSettings();
+  EXPECT_EQ(std::tuple(address, port, admin_port, admin_asked), std::tuple("127.0.0.1", 8001, 8002, true));
 }
 
 }  // namespace

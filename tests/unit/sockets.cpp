@@ -66,16 +66,6 @@ UniqueFd ConnectTo(uint16_t port) {
   return fd;
 }
 
-SocketPair ConnectedPair() {
-  const ListenSocket listener = Listen("127.0.0.1", 0);
-  SocketPair pair;
-  pair.client = ConnectTo(listener.port);
-  Check(AwaitReadable(listener.fd.get(), kPatienceMs), "poll");
-  pair.server = UniqueFd(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  Check(static_cast<bool>(pair.server), "accept");
-  return pair;
-}
-
 bool Send(const UniqueFd& fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t sent = ::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL);

@@ -18,13 +18,6 @@ namespace dockercoins {
 // Sockets for tests, over loopback. A failure of the machinery itself is a std::runtime_error, which fails
 // the test that it happens in. Reading gives up when nothing comes for as long as a test has patience.
 
-/// Both ends of a TCP connection.
-struct SocketPair {
-  UniqueFd client;  ///< Blocking.
-  UniqueFd server;  ///< Non-blocking, as a server has it.
-};
-SocketPair ConnectedPair();
-
 /// A new TCP socket, not yet connected.
 UniqueFd TcpSocket();
 /// Connects `fd` to a port of 127.0.0.1; false when that is refused.

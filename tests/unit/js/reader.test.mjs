@@ -1,115 +1,47 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { after, before, describe, it } from "node:test";
+import { it } from "node:test";
 
-import { PERIOD, SHORTEST_PAUSE, TIMEOUT, follow, parse, pause, read } from "../../../webui/files/reader.js";
+import { SHORTEST_PAUSE, TIMEOUT, parse, pause, read } from "../../../webui/files/reader.js";
 import { LONGEST_STEP, SHORTEST_STEP } from "../../../webui/files/series.js";
 
-const GOOD = '{"coins":12,"hashes":"345","now":1700000000.123}';
+it("an answer is read", () => {
+  const text = '{"coins":12,"hashes":"345","now":1700000000.123}';
+  assert.deepEqual(parse(200, text), { time: 1700000000.123, hashes: 345, coins: 12 });
+  assert.equal(parse(200, '{"coins":0,"hashes":"-9223372036854775808","now":1}').hashes, -(2 ** 63));
+  assert.equal(parse(200, '{"coins":0,"hashes":null,"now":1}').hashes, 0, "no counter is one that stands at zero");
+});
 
-describe("an answer", () => {
-  it("is read", () => {
-    assert.deepEqual(parse(200, GOOD), { time: 1700000000.123, hashes: 345, coins: 12 });
-  });
-
-  it("without a counter is one that stands at zero", () => {
-    assert.equal(parse(200, '{"coins":0,"hashes":null,"now":1}').hashes, 0);
-  });
-
-  const troubles = [
+it("any other answer is trouble with Redis, with the web UI or with the answer", () => {
+  for (const [kind, message, status, text] of [
     ["redis", "Redis at redis:6379: connection refused", 503, '{"error":"Redis at redis:6379: connection refused"}'],
-    ["webui", /503/, 503, "<html>no backend</html>"],
-    ["webui", /503/, 503, "{}"],
-    ["webui", /404/, 404, '{"error":"there is no such path"}'],
-    ["webui", /JSON/, 200, "<html>log in first</html>"],
-    ["webui", /JSON/, 200, ""],
-    ["answer", /abc/, 200, '{"coins":0,"hashes":"abc","now":1}'],
-    ["answer", /counter/, 200, '{"coins":0,"now":1}'],
-    ["answer", /coins/, 200, '{"coins":"many","hashes":"1","now":1}'],
-    ["answer", /now/, 200, '{"coins":0,"hashes":"1","now":"soon"}'],
-  ];
-  for (const [kind, message, status, text] of troubles) {
-    it(`${status} ${text || "(empty)"} is trouble with ${kind}`, () => {
-      assert.throws(() => parse(status, text), { name: "Error", kind, message });
-    });
+    ["webui", "its answer has the status 503", 503, "<html>no backend</html>"],
+    ["webui", "its answer has the status 503", 503, "{}"],
+    ["webui", "its answer has the status 404", 404, '{"error":"there is no such path"}'],
+    ["webui", "its answer is not JSON", 200, "<html>log in first</html>"],
+    ["answer", 'the counter is "12345678901234567890"', 200, '{"coins":0,"hashes":"12345678901234567890","now":1}'],
+    ["answer", 'the counter is "abc"', 200, '{"coins":0,"hashes":"abc","now":1}'],
+    ["answer", "the counter is undefined", 200, '{"coins":0,"now":1}'],
+    ["answer", 'it is {"coins":"many","hashes":"1","now":1}', 200, '{"coins":"many","hashes":"1","now":1}'],
+    ["answer", /^it is .{100}$/, 200, `{"coins":0,"hashes":"1","now":"soon"${" ".repeat(100)}}`],
+  ]) {
+    assert.throws(() => parse(status, text), { name: "Error", kind, message });
   }
 });
 
-describe("the pause", () => {
-  it("keeps to one request a second when answers are quick", () => {
-    assert.equal(pause(0, 20), PERIOD - 20);
-  });
-
-  it("keeps two readings apart after a slow answer", () => {
-    assert.equal(pause(0, TIMEOUT), SHORTEST_PAUSE);
-    assert.ok(SHORTEST_PAUSE > SHORTEST_STEP * 1000);
-  });
-
-  it("lets the slowest good answers be connected", () => {
-    assert.ok(TIMEOUT + SHORTEST_PAUSE < LONGEST_STEP * 1000);
-  });
+it("two requests are a second apart, and two readings never so close that a report looks like a hundred", () => {
+  assert.deepEqual([0, 20, 100, 101, TIMEOUT].map((answered) => pause(0, answered)), [1000, 980, 900, 900, 900]);
+  assert.ok(SHORTEST_PAUSE > SHORTEST_STEP * 1000 && TIMEOUT + SHORTEST_PAUSE < LONGEST_STEP * 1000);
 });
 
-describe("reading from a server", () => {
-  let server;
-  let url;
-  let answer;
-  let open = 0;
-  let most = 0;
-
-  before(async () => {
-    server = createServer((request, response) => {
-      open += 1;
-      most = Math.max(most, open);
-      response.on("close", () => { open -= 1; });
-      answer(response);
-    });
-    await new Promise((resolve) => { server.listen(0, "127.0.0.1", resolve); });
-    url = `http://127.0.0.1:${server.address().port}/json`;
-  });
-
-  after(() => {
-    server.closeAllConnections?.();
-    server.close();
-  });
-
-  it("gives the reading", async () => {
-    answer = (response) => response.end(GOOD);
-    assert.equal((await read(url)).hashes, 345);
-  });
-
-  it("gives up on a server that says nothing", async () => {
-    answer = () => {};
-    await assert.rejects(read(url), { kind: "webui", message: "no answer within 3 s" });
-  });
-
-  it("gives up on a server that stops in the middle", async () => {
-    answer = (response) => { response.writeHead(200, { "Content-Length": 100 }).write("{"); };
-    await assert.rejects(read(url), { kind: "webui", message: "no answer within 3 s" });
-  });
-
-  it("says that there is no server", async () => {
-    await assert.rejects(read("http://127.0.0.1:1/json"), { kind: "webui", message: "no connection" });
-  });
-
-  it("goes on after trouble, one request at a time", async () => {
-    const answers = [
-      (response) => response.end(GOOD),
-      (response) => { response.statusCode = 503; response.end('{"error":"Redis is away"}'); },
-      (response) => response.destroy(),
-      (response) => setTimeout(() => response.end(GOOD), 1500),
-      (response) => response.end(GOOD),
-    ];
-    while (open > 0) await new Promise((resolve) => { setTimeout(resolve, 10); });
-    most = 0;
-    const heard = [];
-    answer = (response) => { answers.shift()(response); };
-    const hear = (what) => {
-      heard.push(what);
-      if (answers.length === 0) throw new Error("enough");
-    };
-    await assert.rejects(follow(url, () => hear("reading"), (trouble) => hear(trouble.kind)), { message: "enough" });
-    assert.deepEqual(heard, ["reading", "redis", "webui", "reading", "reading"]);
-    assert.equal(most, 1);
-  });
+it("who does not answer within 3 s, or not at all, is the web UI in trouble", async () => {
+  for (const [isLate, message] of [[true, "no answer within 3 s"], [false, "no connection"]]) {
+    const signal = isLate ? AbortSignal.abort() : new AbortController().signal;
+    AbortSignal.timeout = (time) => (time === 3000 ? signal : null);
+    const breaks = async () => { throw new Error("broken"); };
+    const breaksOff = async (url, options) => options.signal === signal && { status: 200, text: breaks };
+    for (const fetches of [breaks, breaksOff]) {
+      globalThis.fetch = fetches;
+      await assert.rejects(read("json"), { kind: "webui", message });
+    }
+  }
 });

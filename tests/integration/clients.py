@@ -1,0 +1,118 @@
+"""Clients of the services: sockets, and HTTP as a test wants to send and see it."""
+
+import contextlib
+import re
+import select
+import socket
+import time
+from http.client import HTTPConnection
+
+import pytest
+
+from waiting import scale
+
+
+def open_socket(port, host="127.0.0.1", timeout=10.0, receive_buffer=None):
+    """A connected TCP socket."""
+    connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.settimeout(scale(timeout))
+    try:
+        connection.connect((host, port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def read_to_end(connection):
+    """All bytes until the other side closes (or resets: what came before counts)."""
+    received = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while data := connection.recv(262144):
+            received += data
+    return bytes(received)
+
+
+def raw(port, data, timeout=10.0, host="127.0.0.1"):
+    """Sends the bytes and returns all that comes back until the other side closes."""
+    with open_socket(port, host, timeout) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(data)
+        return read_to_end(connection)
+
+
+def collect(connections, timeout=10.0):
+    """Reads all of these to their ends at once. Returns (bytes, time.monotonic() at the end) for each, in order."""
+    deadline = time.monotonic() + scale(timeout)
+    received = {connection.fileno(): bytearray() for connection in connections}
+    by_fd = {connection.fileno(): connection for connection in connections}
+    ends = {}
+    poller = select.poll()
+    for fd in by_fd:
+        poller.register(fd, select.POLLIN)
+    while len(ends) < len(connections):
+        left = deadline - time.monotonic()
+        assert left > 0, f"{len(connections) - len(ends)} of {len(connections)} connections are still open"
+        for fd, _ in poller.poll(left * 1000):
+            try:
+                data = by_fd[fd].recv(262144)
+            except ConnectionError:
+                data = b""
+            received[fd] += data
+            if not data:
+                ends[fd] = time.monotonic()
+                poller.unregister(fd)
+    return [(bytes(received[fd]), ends[fd]) for fd in by_fd]
+
+
+class Answer:
+    """An HTTP answer taken apart; .headers have lower-case names, and repeated ones are joined by ', '."""
+
+    def __init__(self, data):
+        head, separator, self.body = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        match = re.fullmatch(r"(HTTP/1\.[01]) (\d{3}) ?(.*)", first)
+        assert separator and match, f"not an HTTP answer: {data[:200]!r}"
+        self.version, status, self.reason = match.groups()
+        self.status = int(status)
+        self.headers = {}
+        for line in lines:
+            name, colon, value = line.partition(":")
+            assert colon, f"not a header line: {line!r}"
+            name, value = name.strip().lower(), value.strip()
+            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+
+    def __repr__(self):
+        return f"<{self.status} {self.reason} {self.headers} {self.body[:100]!r} ({len(self.body)} bytes)>"
+
+
+def ask(port, data, timeout=10.0, host="127.0.0.1"):
+    """As raw(), but the answer taken apart."""
+    return Answer(raw(port, data, timeout, host))
+
+
+def answer_after_sending(port, start, pieces):
+    """The answer to a client that sends all of this before it looks at the answer.
+
+    A refused client is listened to for a second: where a busy machine makes the sending last longer, it tries again.
+    """
+    for _ in range(5):
+        begun = time.monotonic()
+        with open_socket(port, timeout=30) as connection, contextlib.suppress(ConnectionError):
+            for piece in (start, *pieces):
+                connection.sendall(piece)
+                time.sleep(0.005)
+            if data := read_to_end(connection):
+                return Answer(data)
+        assert time.monotonic() - begun > 0.8, "it was not listened to"
+    pytest.skip("this machine is too busy to send 5 MB in a second")
+
+
+def http(port, method, path, body=None, headers=None, timeout=10.0, host="127.0.0.1"):
+    """One request through Python's own client. Returns (status, headers, body)."""
+    with contextlib.closing(HTTPConnection(host, port, timeout=scale(timeout))) as connection:
+        connection.request(method, path, body=body, headers=headers or {})
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()

@@ -1,0 +1,33 @@
+"""How long tests wait: for which programs, and how much longer where these are slow.
+
+DOCKERCOINS_BIN   folder of the four binaries; default build/release/bin of this repository
+DOCKERCOINS_SLOW  1: widen the time bounds, as is done by itself for binaries in an asan or tsan folder
+"""
+
+import os
+import re
+import time
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.path.abspath(os.environ.get("DOCKERCOINS_BIN") or os.path.join(REPO, "build/release/bin"))
+SANITIZED = bool(re.search(r"asan|tsan", BIN))
+SLOW = SANITIZED or os.environ.get("DOCKERCOINS_SLOW", "0") not in ("", "0")
+
+
+def scale(seconds):
+    """An upper bound in seconds, wider where the binaries are instrumented and therefore slow."""
+    return seconds * 4 if SLOW else seconds
+
+
+# The contract's second, of which a service uses 0.8 at most, and half a one more for a machine that is busy.
+STOPS_WITHIN = scale(1) + 0.5
+
+
+def eventually(predicate, timeout=5.0, interval=0.01, what="the condition"):
+    """Waits until predicate() is true and returns what it gave; fails after `timeout` seconds (scaled)."""
+    deadline = time.monotonic() + scale(timeout)
+    while not (result := predicate()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {scale(timeout)} s (last: {result!r})")
+        time.sleep(interval)
+    return result

@@ -1,0 +1,195 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/unit/http_server_fixture.h"
+#include "tests/unit/stopwatch.h"
+
+namespace dockercoins {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::MatchesRegex;
+
+/// Nearly as large as a head may be; an empty line completes it.
+const std::string kLargeHalf = [] {
+  std::string half = "GET /large HTTP/1.1\r\n";
+  for (int i = 0; i < 4; ++i) half += "X: " + std::string(4000, 'x') + "\r\n";
+  return half;
+}();
+const std::string kHalfPost = "POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\nbegin";
+
+/// Gives the process room for `files` descriptors.
+class FileLimit {
+ public:
+  explicit FileLimit(rlim_t files) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit now{.rlim_cur = files, .rlim_max = before_.rlim_max};
+    if (::setrlimit(RLIMIT_NOFILE, &now) != 0) throw std::runtime_error("too few descriptors are allowed");
+  }
+  FileLimit(const FileLimit&) = delete;
+  FileLimit& operator=(const FileLimit&) = delete;
+  ~FileLimit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+auto EntriesOf(const char* folder) {
+  const std::filesystem::directory_iterator entries(folder);
+  return std::distance(begin(entries), end(entries));
+}
+
+size_t CountReadable(const std::vector<UniqueFd>& clients) {
+  return static_cast<size_t>(std::count_if(clients.begin(), clients.end(), IsReadable));
+}
+
+class HttpServerLimitsTest : public HttpServerTest {
+ protected:
+  /// Clients that all have sent `text`.
+  [[nodiscard]] std::vector<UniqueFd> Many(size_t count, std::string_view text) const {
+    std::vector<UniqueFd> clients;
+    for (size_t i = 0; i < count; ++i) clients.push_back(Delivered(text));
+    return clients;
+  }
+
+  /// Fills a queue and expects that the next one is refused, and that there is room again once all are
+  /// served.
+  void ExpectRoom(const std::string& request, size_t room) {
+    const FileLimit limit(12'000);
+    Start({.threads = 1});
+    const UniqueFd held = Hold();
+    const auto clients = Many(room + 1, request);
+    EXPECT_EQ(AnswerOn(clients.back()).body, "503 Service Unavailable: too many requests wait\n");
+    EXPECT_EQ(CountReadable(clients), 1U);
+    handler_.gate().Open();
+    for (size_t i = 0; i < room; ++i) EXPECT_EQ(AnswerOn(clients.at(i)).status, 200);
+    EXPECT_EQ(Ask(port(), request).status, 200);
+  }
+};
+
+TEST_F(HttpServerLimitsTest, StopRefusesWhatWaitsAndClosesWhatIsNotComplete) {
+  Start({.threads = 1});
+  const UniqueFd held = Hold();
+  const auto waiting = Many(300, Get("/waiting"));
+  const auto half_sent = Many(1, "GET / HTTP/1.1\r\n");
+  const auto idle = Many(1, "");
+  Settle();
+  server_->Stop();
+  for (const UniqueFd& client : waiting) {
+    EXPECT_THAT(AnswerOn(client).raw, MatchesRegex("HTTP/1.1 503 Service Unavailable\r\n.*\r\n\r\n"
+                                                   "503 Service Unavailable: the service is stopping\n"));
+  }
+  EXPECT_EQ(AnswerOn(half_sent[0]).raw, "");
+  EXPECT_TRUE(AwaitClosed(idle[0]));
+  EXPECT_FALSE(Connect(TcpSocket(), port()));
+  EXPECT_THAT(handler_.Paths(), ElementsAre("/held"));
+}
+
+TEST_F(HttpServerLimitsTest, StopLetsFinishWhatTakesLessThanHalfASecond) {
+  Start();
+  const UniqueFd held = Hold();
+  const UniqueFd idle = ConnectTo(port());
+  std::jthread stopper([this] { server_->Stop(); });
+  ASSERT_TRUE(AwaitClosed(idle)) << "the stop has begun";
+  handler_.gate().Open();
+  EXPECT_EQ(AnswerOn(held).body, "/held");
+}
+
+TEST_F(HttpServerLimitsTest, StopTellsWhatTakesLongerAndCutsOffWhatDoesNotListen) {
+  UniqueFd client;
+  const auto serve = [&](const std::string& request) {
+    Start();
+    const size_t before = handler_.Paths().size();
+    client = Delivered(request);
+    ASSERT_TRUE(Eventually([&] { return handler_.Paths().size() > before; }));
+  };
+  ExpectTime(milliseconds(450), milliseconds(900), [&] {
+    serve(Get("/until-cut"));
+    server_->Stop();
+    EXPECT_EQ(AnswerOn(client).status, 503);
+  });
+  for (const std::string& request : {kHalfPost, Get("/endless"), Get("/held")}) {
+    serve(request);
+    const Stopwatch watch;
+    server_->Stop();
+    EXPECT_LT(watch.Elapsed(), seconds(2));
+    EXPECT_TRUE(AwaitClosed(client));
+  }
+}
+
+TEST_F(HttpServerLimitsTest, HasRoomForFourThousandWaitingRequests) { ExpectRoom(Get("/a"), 4'096); }
+
+TEST_F(HttpServerLimitsTest, HasRoomForTwoMebibytesOfWaitingRequests) {
+  const std::string request = kLargeHalf + "\r\n";
+  ExpectRoom(request, 2'097'152 / request.size() + 1);
+}
+
+TEST_F(HttpServerLimitsTest, RefusesMoreThanAHundredLargeBodiesOnTheirWayAndNobodyElse) {
+  Start({.threads = 2});
+  const auto serving = Many(1, kHalfPost);
+  ASSERT_TRUE(Eventually([this] { return handler_.Paths().size() == 1; }));
+  const auto clients = Many(129, kHalfPost);
+  EXPECT_EQ(AnswerOn(clients.back()).status, 503);
+  EXPECT_EQ(CountReadable(clients), 1U);
+  EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
+}
+
+TEST_F(HttpServerLimitsTest, ClosesTheOldestHalfSentRequestsWhenTheyHoldTooMuchMemory) {
+  Start();
+  auto clients = Many(200, "");
+  Settle();
+  for (const UniqueFd& client : clients) Deliver(client, kLargeHalf);
+  Settle();
+  EXPECT_EQ(AnswerOn(clients.front()).raw, "") << "closed, not timed out";
+  EXPECT_EQ(CountReadable(clients), 200 - 2'097'152 / kLargeHalf.size());
+  Deliver(clients.back(), "\r\n");
+  EXPECT_EQ(AnswerOn(clients.back()).status, 200);
+}
+
+TEST_F(HttpServerLimitsTest, ClosesTheOldestConnectionsWhenThereAreTooMany) {
+  const FileLimit limit(6'000);
+  Start();
+  const auto clients = Many(2100, "");
+  EXPECT_TRUE(AwaitClosed(clients.front()));
+  Deliver(clients.back(), Get("/a"));
+  EXPECT_EQ(AnswerOn(clients.back()).status, 200);
+  EXPECT_LE(CountReadable(clients), 100U) << "2,000 browsers are to have room";
+}
+
+TEST_F(HttpServerLimitsTest, StartsNoMoreThreadsThanAreNeeded) {
+  Start({.threads = 64});
+  const auto before = EntriesOf("/proc/self/task");
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
+  EXPECT_LT(EntriesOf("/proc/self/task") - before, 25);
+}
+
+TEST_F(HttpServerLimitsTest, GoesOnAfterItRanOutOfDescriptors) {
+  Start({.threads = 2});
+  // UBSan needs a descriptor for a look at each class that it has not seen yet: so it is to see them before.
+  const auto before = EntriesOf("/proc/self/fd");
+  EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
+  ASSERT_TRUE(Eventually([&] { return EntriesOf("/proc/self/fd") == before; }));
+  const UniqueFd idle = ConnectTo(port());
+  const UniqueFd held = Hold();  // It came later, so the idle one has been accepted.
+  const UniqueFd client = TcpSocket();
+  const int lowest_free = ::dup(client.get());
+  ::close(lowest_free);
+  const FileLimit no_more(static_cast<rlim_t>(lowest_free));
+  ASSERT_TRUE(Connect(client, port()));
+  Deliver(client, Get("/a"));
+  EXPECT_EQ(AnswerOn(client).status, 200);
+  EXPECT_TRUE(AwaitClosed(idle)) << "it makes room for one that has something to say";
+}
+
+}  // namespace
+}  // namespace dockercoins

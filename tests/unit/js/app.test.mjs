@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+
+import { FakeDygraph, openPage } from "./page.mjs";
+
+/** Opens the dashboard; its requests get what the test gives them, and this machine's clock stands. */
+async function openDashboard(Dygraph) {
+  const page = openPage(Dygraph);
+  page.text = (id) => page.element(id).textContent;
+  page.requests = [];
+  let answered = 0;
+  let answer;
+  let goOn;
+  Date.now = () => 5_000_000;
+  performance.now = () => 0;
+  globalThis.setTimeout = (call, pause) => { goOn = call; page.pause = pause; };
+  globalThis.fetch = (...request) => new Promise((resolve, reject) => {
+    page.requests.push(request);
+    answer = (status, text) => (status ? resolve({ status, text: async () => text }) : reject(new Error()));
+  });
+  await import(`../../../webui/files/app.js?${Dygraph?.name}`);
+  const settle = () => new Promise(setImmediate);
+  /** Answers (or refuses the connection), lets the next request be sent, and returns what the page shows. */
+  page.answer = async (status, text) => {
+    answer(status, text);
+    await settle();
+    answered += 1;
+    assert.deepEqual([page.requests.length, page.pause], [answered, 1000], "one at a time, one a second");
+    goOn();
+    await settle();
+    return ["speed", "average", "hashes", "coins", "state", "reason"].map(page.text);
+  };
+  page.read = (now, hashes) => page.answer(200, JSON.stringify({ coins: 1234, hashes: String(hashes), now }));
+  return page;
+}
+
+it("the dashboard shows readings, troubles and what follows", async () => {
+  const page = await openDashboard(FakeDygraph);
+  assert.deepEqual(await page.read(7000, 4000), ["–", "–", "4,000", "1,234", "live", ""]);
+  assert.deepEqual([page.requests[0][0], page.requests[0][1].cache], ["json", "no-store"]);
+  for (let second = 1; second < 8; second += 1) {
+    assert.deepEqual((await page.read(7000 + second, 4000 + 4 * second)).slice(0, 2), ["~4.0 hashes/second", "–"]);
+  }
+  assert.deepEqual(page.element("announcement").texts, []);
+  assert.deepEqual(await page.read(7008, 4032), ["~4.0 hashes/second", "4.00", "4,032", "1,234", "live", ""]);
+  assert.deepEqual(page.element("announcement").texts, ["Mining speed: 4.00 hashes per second on average"]);
+  const tweet = "https://twitter.com/intent/tweet?text=My%20%23DockerCoins%20mining%20rig%20is%20crunching%20";
+  assert.equal(page.element("tweet").href, `${tweet}4.0%20hashes%2Fsecond!%20W00T!`);
+  const [{ updates }] = FakeDygraph.made;
+  assert.deepEqual(updates.at(-1).dateWindow, [6_758_000, 7_008_000]);
+
+  const moment = () => ["then", "speed-then", "average-then"].map(page.text);
+  page.element("graph").listeners.pointermove({ clientX: 7108 });
+  assert.match(moment().join(), /^ at \d\d:\d\d:48, 4\.0, 4\.00$/);
+  page.element("graph").listeners.pointerleave();
+  assert.deepEqual(moment(), ["", "", ""]);
+
+  const redisAway = await page.answer(503, '{"error":"Redis is away"}');
+  assert.deepEqual(redisAway, ["–", "–", "4,032", "1,234", "Redis is unreachable, retrying", "Redis is away"]);
+  assert.deepEqual([page.element("state").dataset.state, page.element("reason").title], ["redis", "Redis is away"]);
+  assert.equal(page.element("tweet").href, `${tweet}away!%20W00T!`);
+  assert.deepEqual([updates.length, updates.at(-1).dateWindow[1]], [9, 7_008_000], "the server's clock");
+  assert.deepEqual((await page.answer(0)).slice(4), ["the web UI does not answer, retrying", "no connection"]);
+  const speeds = [];
+  for (const now of [7020, 7021, 7022, 7023]) speeds.push((await page.read(now, 10 * now))[0]);
+  assert.deepEqual(speeds, ["–", "–", "–", "~10.0 hashes/second"], "after Redis two more readings are left out");
+  await page.answer(0);
+  assert.equal((await page.read(7025, 70250))[0], "–");
+  assert.equal((await page.read(7026, 70260))[0], "~10.0 hashes/second", "but none after the web UI was");
+  assert.deepEqual((await page.answer(200, '{"coins":0,"hashes":"abc","now":1}')).slice(4),
+    ["the web UI's answer makes no sense, retrying", 'the counter is "abc"']);
+  assert.equal(page.element("state").texts.filter((text) => text === "live").length, 3, "said only when it changes");
+});
+
+it("the dashboard has its numbers without the chart library, too", async () => {
+  const page = await openDashboard(undefined);
+  assert.equal(page.text("graph"), "The chart library could not be loaded, so there is no graph.");
+  assert.equal((await page.read(7000, 40))[2], "40");
+  assert.equal((await page.answer(0))[4], "the web UI does not answer, retrying");
+});

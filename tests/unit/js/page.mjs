@@ -1,0 +1,53 @@
+// A page without a browser: as much of one as the dashboard's modules need.
+
+class FakeElement {
+  #text = "";
+  /** All texts that were set, one after another. */
+  texts = [];
+  attributes = {};
+  children = [];
+  dataset = {};
+  listeners = {};
+  get textContent() { return this.#text; }
+  set textContent(text) { this.#text = text; this.texts.push(text); }
+  addEventListener(type, listener) { this.listeners[type] = listener; }
+  append(child) { this.children.push(child); child.remove = () => this.children.splice(this.children.indexOf(child)); }
+  setAttribute(name, value) { this.attributes[name] = value; }
+  getBoundingClientRect() { return { left: 100, width: 10 * this.#text.length + 0.2 }; }
+}
+
+/** What was drawn into it. */
+class FakePath {
+  steps = [];
+  moveTo(...at) { this.steps.push(["move", ...at]); }
+  lineTo(...at) { this.steps.push(["line", ...at]); }
+  rect(...at) { this.steps.push(["rect", ...at]); }
+}
+
+/** A chart whose pixel x is the second x. */
+export class FakeDygraph {
+  static made = [];
+  updates = [];
+  constructor(...[element, file, options]) { FakeDygraph.made.push(Object.assign(this, { element, file, options })); }
+  updateOptions(options) { this.updates.push(options); }
+  destroy() { this.isDestroyed = true; }
+  toDataXCoord(x) { return x * 1000; }
+  clearSelection() { this.selection = null; }
+  setSelection(row) { this.selection = row; }
+}
+
+/** Makes the globals that a browser has. Returns {element: by id, fontSize, listeners: of window and colour scheme}. */
+export function openPage(Dygraph) {
+  const elements = {};
+  const page = { fontSize: "15px", listeners: {}, element: (id) => elements[id] ??= new FakeElement() };
+  FakeDygraph.made = [];
+  Object.assign(globalThis, {
+    document: { getElementById: page.element, createElement: () => new FakeElement() },
+    Path2D: FakePath,
+    Dygraph,
+    getComputedStyle: () => ({ fontSize: page.fontSize, getPropertyValue: (name) => ` ${name} ` }),
+    addEventListener: (type, listener) => { page.listeners[type] = listener; },
+    matchMedia: (query) => ({ addEventListener: (type, listener) => { page.listeners[query + type] = listener; } }),
+  });
+  return page;
+}
