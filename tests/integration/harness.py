@@ -461,3 +461,14 @@ class Redis:
         if len(data) != number + 2:
             raise ConnectionError("redis-server closed the connection")
         return data[:-2]
+
+
+def counted(redis):
+    """The loops that the workers have told Redis of."""
+    return int(redis.command("GET", "hashes") or 0)
+
+
+def wallet(redis):
+    """The coins: raw bytes by digest."""
+    flat = redis.command("HGETALL", "wallet")
+    return dict(zip(flat[::2], flat[1::2]))
