@@ -23,10 +23,10 @@ def assert_answer(answer, status, body, content_type="text/plain; charset=utf-8"
 
 def receive(connection, size):
     """The next `size` bytes, fewer where the other side closes before."""
-    data = b""
-    while len(data) < size and (piece := connection.recv(size - len(data))):
+    data = bytearray()
+    while len(data) < size and (piece := connection.recv(min(size - len(data), 262144))):
         data += piece
-    return data
+    return bytes(data)
 
 
 def quickest(action, enough, tries=5):
