@@ -15,8 +15,8 @@ namespace dockercoins {
 /// A request, as far as a service needs to know it.
 struct HttpRequest {
   std::string method;
-  std::string path;                               ///< Decoded, without the query.
-  std::chrono::steady_clock::time_point arrived;  ///< When it was put in the queue.
+  std::string path;                                    ///< Decoded, without the query.
+  std::chrono::steady_clock::time_point arrived = {};  ///< When it was put in the queue.
 };
 
 /// Takes a piece of a body; false ends it.

@@ -5,14 +5,16 @@
 namespace dockercoins {
 namespace {
 
-std::string Line(const AccessRecord& record, std::time_t time = 1'795'244'931) {
+std::string Line(const RequestRecord& record, std::time_t time = 1'795'244'931) {
   return FormatAccessLine(record, std::chrono::system_clock::from_time_t(time));
 }
 
 TEST(AccessLogTest, WritesTheContractsLine) {
   const std::string begin = "c - - [21/Nov/2026:07:08:51 +0000] ";
-  EXPECT_EQ(Line({"c", "GET /32 HTTP/1.1", 200, 0}), begin + R"("GET /32 HTTP/1.1" 200 0)");
-  EXPECT_EQ(Line({"c", R"(GET /"a\b)", 404, 5'000'000'000}), begin + R"("GET /\"a\\b" 404 5000000000)");
+  EXPECT_EQ(Line({.client = "c", .request_line = "GET /32 HTTP/1.1", .status = 200, .body_bytes = 0}),
+            begin + R"("GET /32 HTTP/1.1" 200 0)");
+  EXPECT_EQ(Line({.client = "c", .request_line = R"(GET /"a\b)", .status = 404, .body_bytes = 5'000'000'000}),
+            begin + R"("GET /\"a\\b" 404 5000000000)");
   EXPECT_EQ(Line({}), R"(- - - [21/Nov/2026:07:08:51 +0000] "-" - -)");
 }
 

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -48,19 +49,20 @@ LookUp Find(const char* name) {
   return found == names.end() ? nullptr : found->second;
 }
 
-/// Why Dial fails; empty when it does not.
-std::string Failure(const Endpoint& server, milliseconds timeout = kPatience, std::stop_token stop = {}) {
+/// Why a Dialer fails; empty when it does not.
+std::string Failure(const Endpoint& server, milliseconds timeout = kPatience,
+                    const std::stop_token& stop = {}) {
   try {
-    (void)Dial(server, timeout, std::move(stop));
+    (void)Dialer(server).Dial(timeout, stop);
   } catch (const UnreachableError& error) {
     return error.what();
   }
   return "";
 }
 
-/// The last number of the IPv4 address that Dial connects to.
+/// The last number of the IPv4 address that it connects to.
 int Reached(const Endpoint& server, milliseconds timeout = kPatience) {
-  const UniqueFd fd = Dial(server, timeout, {});
+  const UniqueFd fd = Dialer(server).Dial(timeout, {});
   sockaddr_in peer{};
   socklen_t size = sizeof(peer);
   ::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&peer), &size);
@@ -81,7 +83,7 @@ auto Retried(Make make) {
 
 TEST(DialTest, GivesABlockingSocket) {
   const ListenSocket listener = Listen("127.0.0.1", 0);
-  const UniqueFd fd = Dial({.host = "127.0.0.1", .port = listener.port}, kPatience, {});
+  const UniqueFd fd = Dialer({.host = "127.0.0.1", .port = listener.port}).Dial(kPatience, {});
   EXPECT_EQ(::fcntl(fd.get(), F_GETFL) & O_NONBLOCK, 0);
   EXPECT_NE(::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 0);
   const UniqueFd accepted(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -151,6 +153,46 @@ TEST(DialTest, AnAddressThatIsNewBehindANameIsSoonFound) {
   EXPECT_EQ(Reached(moving), 1);
   *moved = true;
   EXPECT_TRUE(Eventually([&] { return Reached(moving) == 2; }));
+}
+
+TEST(DialTest, ALookupServesASecondAndKeepsItsThread) {
+  const ListenSocket listener = Listen("127.0.0.1", 0);
+  const auto threads = std::make_shared<std::vector<std::thread::id>>();
+  Dialer dialer(Name("often", listener.port, [threads] {
+    threads->push_back(std::this_thread::get_id());
+    return Addresses{"127.0.0.1"};
+  }));
+  const Stopwatch watch;
+  while (threads->size() < 3) (void)dialer.Dial(kPatience, {});
+  EXPECT_GT(watch.Elapsed(), milliseconds(2000));
+  EXPECT_EQ(std::set(threads->begin(), threads->end()).size(), 1U);
+}
+
+TEST(DialTest, AHangingLookupIsNotAskedAgainAndItsAnswerIsUsed) {
+  const ListenSocket listener = Listen("127.0.0.1", 0);
+  const auto gate = std::make_shared<Gate>();
+  Dialer dialer(Name("slow", listener.port, [gate] { return gate->Pass(), Addresses{"127.0.0.1"}; }));
+  for (int i = 0; i < 3; ++i) EXPECT_THROW(dialer.Dial(milliseconds(20), {}), UnreachableError);
+  EXPECT_EQ(gate->Arrived(), 1U);
+  gate->Open();
+  EXPECT_TRUE(dialer.Dial(kPatience, {}));
+  EXPECT_EQ(gate->Arrived(), 1U);
+}
+
+TEST(DialTest, AfterSilenceItLooksUpAgainAndTriesANewAddress) {
+  const auto [dead, alive] = Retried([] {
+    FullListener full("127.0.0.1");
+    return std::tuple(std::move(full), Listen("127.0.0.2", full.port()));
+  });
+  const auto lookups = std::make_shared<std::atomic<int>>(0);
+  const Endpoint replaced = Name("replaced", dead.port(), [lookups] {
+    return ++*lookups == 1 ? Addresses{"127.0.0.1"} : Addresses{"127.0.0.1", "127.0.0.2"};
+  });
+  const Stopwatch watch;
+  EXPECT_EQ(Reached(replaced), 2);
+  EXPECT_EQ(*lookups, 2);
+  EXPECT_GE(watch.Elapsed(), milliseconds(1000)) << "one attempt";
+  EXPECT_LT(watch.Elapsed(), milliseconds(2500));
 }
 
 TEST(DialTest, GivesEveryReplicaItsShareWhateverTheResolversOrder) {

@@ -58,16 +58,16 @@ class FakeHandler final : public HttpHandler {
     if (request.path == "/headers") response.headers.emplace_back("X-Fake", "yes");
     if (request.path == "/until-cut" && !SleepFor(kPatience, std::move(cut))) response.SetStopping();
     if (request.path.starts_with("/status/")) response.SetError(std::stoi(request.path.substr(8)), "so");
-    if (request.path == "/stream") response.SetStream(300'000, "text/plain", Stream);
-    if (request.path == "/endless") response.SetStream(1'000'000'000'000, "text/plain", Stream);
+    if (request.path == "/stream") response.SetSource(300'000, "text/plain", Fill);
+    if (request.path == "/endless") response.SetSource(1'000'000'000'000, "text/plain", Fill);
     if (request.method == "POST") {
       body([](const char* /*data*/, size_t /*size*/) { return true; });
     }
   }
 
-  static bool Stream(size_t /*offset*/, size_t size, const TakeBytes& write) {
-    const std::string piece(std::min(size, size_t{100'000}), 'x');
-    return write(piece.data(), piece.size());
+  static size_t Fill(uint64_t /*offset*/, char* data, size_t size) {
+    std::fill_n(data, size, 'x');
+    return size;
   }
 
   Gate gate_;
