@@ -143,6 +143,24 @@ TEST_F(HttpServerLimitsTest, AnAnswerEndsAtOnceAndItsClientIsForgottenASecondLat
   });
 }
 
+TEST_F(HttpServerLimitsTest, GoesOnServingASlowClient) {
+  // So much must be taken before the socket counts as writable again, which takes this client over a second.
+  ListenSocket socket = Listen("127.0.0.1", 0);
+  const int large = 512 * 1024;
+  ::setsockopt(socket.fd.get(), SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
+  Start({}, std::move(socket));
+  const UniqueFd client = TcpSocket();
+  const int small = 16 * 1024;
+  ::setsockopt(client.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+  ASSERT_TRUE(Connect(client, port()));
+  Deliver(client, Get("/endless"));
+  for (const Stopwatch watch; watch.Elapsed() < milliseconds(1500);) {
+    EXPECT_EQ(Receive(client, 8 * 1024).size(), size_t{8 * 1024});
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  EXPECT_EQ(Receive(client, 4'000'000).size(), 4'000'000U);
+}
+
 TEST_F(HttpServerLimitsTest, HasRoomForFourThousandWaitingRequests) { ExpectRoom(Get("/a"), 4'096); }
 
 TEST_F(HttpServerLimitsTest, HasRoomForTwoMebibytesOfWaitingRequests) {
