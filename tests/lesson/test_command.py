@@ -20,15 +20,15 @@ class Application(lesson.Platform):
     url = "http://the-web-ui"
     where = "somewhere"
 
-    def __init__(self, monkeypatch, clock, workers=4):
+    def __init__(self, monkeypatch, clock):
         self.scaled = []
-        self._workers = workers
+        self._workers = 4
         self._clock = clock
         self._read_at = clock[0]
         self._hashes = 0.0
         monkeypatch.setattr(lesson, "read_counter", self._read)
         monkeypatch.setattr(lesson.Prober, "_run", lambda _: None)
-        monkeypatch.setattr(lesson.Prober, "seconds", lambda prober, *words: self._seconds(prober._url, *words))
+        monkeypatch.setattr(lesson.Prober, "seconds", lambda prober, *how: self._seconds(prober._url, *how))
 
     def __call__(self, _options):
         return self
@@ -97,34 +97,27 @@ def test_it_measures_each_number_of_workers_says_that_it_holds_and_puts_the_work
     assert clock[0] == pytest.approx(100 + (1.5 + 2 * 0.3 + 8) + (1.5 + 2 * 1 + 8), abs=0.15), "settling and measuring"
 
 
-def test_the_result_as_json(application, capsys):
+def test_a_lesson_that_does_not_hold_is_status_1_and_json_says_all_of_it(application, monkeypatch, capsys):
     """The table is then on stderr."""
-    def step(workers, speed, rng, graph):
-        return {"workers": workers, "graph": graph, "ok": True, "differences": [],
-                "speed": {"predicted": pytest.approx(speed), "measured": pytest.approx(speed, rel=0.01)},
-                "rng_ms": {"predicted": pytest.approx(rng), "measured": pytest.approx(rng)},
-                "hasher_ms": {"predicted": 0, "measured": pytest.approx(1.1)}}
-
-    assert lesson.main(["--json", "--workers", "1,10", "--seconds", "8"], platform=application) == 0
-    out, shown = capsys.readouterr()
-    assert sorted(shown.splitlines()) == sorted(f"{TABLE}{NEWS}{SENTENCE}".splitlines())
-    assert json.loads(out) == {"holds": True, "verdict": SENTENCE, "delay_ms": {"worker": 100, "rng": 100, "hasher": 100},
-                               "steps": [step(1, 10 / 3, 50 / 3, [3, 3, 4, 3, 3, 4]), step(10, 10, 750, [9, 11, 10, 9, 11, 10])]}
-    assert out.startswith('{\n  "holds": true,\n')
-
-
-def test_a_lesson_that_does_not_hold_is_status_1(application, monkeypatch, capsys):
     monkeypatch.setattr(lesson, "speed", lambda readings, workers: None)
-    assert lesson.main(["--workers", "2", "--seconds", "8"], platform=application) == 1
-    *_, row, sentence = capsys.readouterr().out.splitlines()
-    assert row == ("      2       6.67     none         33       33          0      1.1  6 7 7 6 7 7        "
-                   "the counter does not move")
+    assert lesson.main(["--json", "--workers", "2", "--seconds", "8"], platform=application) == 1
+    out, shown = capsys.readouterr()
+    *_, row, news, sentence = shown.splitlines()
+    assert (row, news) == ("      2       6.67     none         33       33          0      1.1  6 7 7 6 7 7        "
+                           "the counter does not move", "back to 4 workers")
     assert sentence.startswith("The lesson does not hold with 2 workers (the counter does not move; ")
+    result = {"holds": False, "verdict": sentence, "delay_ms": {"worker": 100, "rng": 100, "hasher": 100}, "steps": [{
+        "workers": 2, "speed": {"predicted": pytest.approx(20 / 3), "measured": None},
+        "rng_ms": {"predicted": pytest.approx(100 / 3), "measured": pytest.approx(100 / 3)},
+        "hasher_ms": {"predicted": 0, "measured": pytest.approx(1.1)},
+        "graph": [6, 7, 7, 6, 7, 7], "ok": False, "differences": ["the counter does not move"]}]}
+    assert json.loads(out) == result and out.startswith('{\n  "holds": false,\n')
 
 
-def test_a_terminal_shows_what_goes_on(monkeypatch, clock):
+def test_a_terminal_shows_what_goes_on(application):
     """In one line, which is written anew five times a second at most, and cleared before the next of the table."""
-    application, news = Application(monkeypatch, clock, 2), io.StringIO()
+    application.scale(2)
+    news = io.StringIO()
     news.isatty = lambda: True
     screen = lesson.Screen(io.StringIO(), news)
     step = lesson.measure(application, 2, 8, lesson.Delays(), 0.0, screen)
@@ -139,30 +132,25 @@ def test_a_terminal_shows_what_goes_on(monkeypatch, clock):
     assert shown[-1] == "" and len(shown) in range(85, 105)
 
 
-@pytest.mark.parametrize("trouble, status, said", [
-    (lesson.LessonError("The web UI has gone"), 2, "lesson: The web UI has gone"),
-    (KeyboardInterrupt(), 130, "lesson: interrupted")])
-def test_the_number_of_workers_is_put_back_whatever_happens(application, monkeypatch, capsys, trouble, status, said):
+GONE = lesson.LessonError("The web UI has gone")
+NEWS_OF_7 = "scaling to 7 workers\nback to 4 workers\n"
+
+
+@pytest.mark.parametrize("words, place, trouble, status, scaled, shown", [
+    ("--workers 7", "measure", GONE, 2, [7, 4], f"{NEWS_OF_7}lesson: The web UI has gone\n"),
+    ("--workers 7", "measure", KeyboardInterrupt(), 130, [7, 4], f"{NEWS_OF_7}lesson: interrupted\n"),
+    ("explain", "explain", GONE, 2, [], "Measuring for 10 s\nlesson: The web UI has gone\n"),
+    ("explain", "explain", KeyboardInterrupt(), 130, [], "Measuring for 10 s\nlesson: interrupted\n"),
+    ("", "read_counter", OSError("refused"), 2, [],
+     "lesson: The web UI does not answer at http://the-web-ui: refused\n")], ids=str)
+def test_trouble_is_one_line_and_the_number_of_workers_is_put_back(
+        application, monkeypatch, capsys, words, place, trouble, status, scaled, shown):
     def fail(*_):
         raise trouble
 
-    monkeypatch.setattr(lesson, "measure", fail)
-    assert lesson.main(["--workers", "7"], platform=application) == status
-    assert application.scaled == [7, 4]
-    assert capsys.readouterr().err == f"scaling to 7 workers\nback to 4 workers\n{said}\n"
-    monkeypatch.setattr(lesson, "explain", fail)
-    assert lesson.main(["explain"], platform=application) == status
-    assert capsys.readouterr().err == f"Measuring for 10 s\n{said}\n"
-
-
-def test_no_application_is_one_clear_line(application, monkeypatch, capsys):
-    def read(_):
-        raise OSError("Connection refused")
-
-    monkeypatch.setattr(lesson, "read_counter", read)
-    assert lesson.main([], platform=application) == 2
-    assert capsys.readouterr() == ("", "lesson: The web UI does not answer at http://the-web-ui: Connection refused\n")
-    assert application.scaled == []
+    monkeypatch.setattr(lesson, place, fail)
+    assert lesson.main(words.split(), platform=application) == status
+    assert (application.scaled, capsys.readouterr().err) == (scaled, shown)
 
 
 # ------------------------------------------------------------------------------------------ the arguments
@@ -197,11 +185,6 @@ def test_a_bad_option_ends_with_status_2(capsys, words, said):
     assert end.value.code == 2
     program = "scripts/lesson explain" if words[0] == "explain" else "scripts/lesson"
     assert capsys.readouterr().err.endswith(f"\n{program}: error: {said}\n")
-
-
-def test_the_command_itself_says_what_it_is_for():
-    shown = subprocess.run([SCRIPT, "--help"], capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("usage: scripts/lesson") and "Needs Python and nothing else.\n" in shown
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])

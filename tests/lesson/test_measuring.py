@@ -22,14 +22,11 @@ def readings_of(seconds, every, loops, phases):
     return readings
 
 
-@pytest.mark.parametrize("workers, every, loops",
-                         [(1, 1.2, 4), (2, 1.2, 4), (3, 1.2, 4), (10, 1.0, 1), (7, 1.4, 2)])
+@pytest.mark.parametrize("workers, every, loops", [(1, 1.2, 4), (2, 1.2, 4), (3, 1.2, 4), (10, 1.0, 1), (7, 1.4, 2)])
 def test_speed_is_right_within_half_a_percent_whatever_the_workers_phases(workers, every, loops):
-    for seconds in [*range(19, 31), 19.3, 19.6, 19.9]:  # it does not matter where the window falls
-        for _ in range(3):
-            phases = [random.uniform(0, every) for _ in range(workers)]
-            measured = speed(readings_of(seconds, every, loops, phases), workers)
-            assert measured == pytest.approx(workers * loops / every, rel=0.005)
+    for seconds in [*range(19, 31), 19.3, 19.6, 19.9] * 3:  # it does not matter where the window falls
+        readings = readings_of(seconds, every, loops, [random.uniform(0, every) for _ in range(workers)])
+        assert speed(readings, workers) == pytest.approx(workers * loops / every, rel=0.005)
 
 
 @pytest.mark.parametrize("workers, readings, expected", [
@@ -40,18 +37,11 @@ def test_speed_of_few_readings(workers, readings, expected):
     assert speed([Reading(*each) for each in readings], workers) == (expected and pytest.approx(expected))
 
 
-def test_the_graph_is_what_a_browser_draws():
-    drawn = graph(readings_of(8, 1.2, 4, [0.05]))
-    assert (drawn.count(4), drawn.count(0)) == (5, 1)
-    drawn = graph(readings_of(8, 1.0, 1, [0.05 + 0.1 * worker for worker in range(10)]))
-    assert len(drawn) == 6 and all(9 <= value <= 11 for value in drawn)
-
-
 @pytest.mark.parametrize("readings, expected", [
     ([], []), ([(5, 7)], []), ([(5, 7), (5.9, 8), (6.02, 12), (6.98, 13), (7.1, 20)], [5, 1]),
     ([(5, 7), (6, 12), (6.96, 30)], [5]), ([(5, 7), (6, 12), (6.98, 30)], [5, 18]),
     ([(5, 7), (6.9, 8), (8.0, 9)], [1])], ids=str)  # the last has none in between
-def test_the_graph_of_few_readings(readings, expected):
+def test_the_graph_is_what_a_browser_draws_that_reads_once_a_second(readings, expected):
     assert graph([Reading(*each) for each in readings]) == expected
 
 

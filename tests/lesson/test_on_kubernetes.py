@@ -62,18 +62,14 @@ def pod(name, phase="Running", env=(), **metadata):
 
 
 @pytest.mark.parametrize("command, said", [
-    ("echo one >&2; echo two >&2; exit 3", "'sh -c echo one >&2; echo two >&2; exit 3' failed: two"),
-    ("echo out; exit 3", "'sh -c echo out; exit 3' failed: out"), ("exit 3", "'sh -c exit 3' failed: 3")])
+    (["sh", "-c", "echo one >&2; echo two >&2; exit 3"], "'sh -c echo one >&2; echo two >&2; exit 3' failed: two"),
+    (["sh", "-c", "echo out; exit 3"], "'sh -c echo out; exit 3' failed: out"),
+    (["sh", "-c", "exit 3"], "'sh -c exit 3' failed: 3"),
+    (["/no/where"], "'/no/where' cannot be run: No such file or directory")])
 def test_a_command_that_fails_is_quoted_with_its_last_words(command, said):
     with pytest.raises(LessonError) as error:
-        lesson.run_command("sh", "-c", command)
+        lesson.run_command(*command)
     assert str(error.value) == said
-
-
-def test_a_command_is_run_in_a_folder_if_it_is_there():
-    assert lesson.run_command("pwd", folder="/usr") == "/usr\n"
-    with pytest.raises(LessonError, match="^'/no/where' cannot be run: No such file or directory$"):
-        lesson.run_command("/no/where")
 
 
 @pytest.mark.parametrize("words, settings, options, where", [
@@ -82,16 +78,13 @@ def test_a_command_is_run_in_a_folder_if_it_is_there():
     ([], {"kubectl config current-context": "a\n", f"kubectl --context=a {VIEW}": "class3"},
      " --context=a --namespace=class3", "Kubernetes, context a, namespace class3"),
     ([], {}, "", "Kubernetes, namespace default")])
-def test_the_application_is_looked_for_in_the_context_and_namespace(kubectl, words, settings, options, where):
+def test_the_application_is_looked_for_in_the_context_and_namespace(kubectl, monkeypatch, words, settings, options, where):
     kubectl.answers = settings
     with pytest.raises(LessonError) as error:
         kubernetes(*words)
     assert str(error.value) == (
         f"'kubectl{options} get deployment worker --output=json' failed: Error from server: not found (asked for the "
         f"application in {where}; 'kubectl apply -f k8s/' starts it)")
-
-
-def test_it_takes_kubectl(monkeypatch):
     monkeypatch.setattr(lesson.shutil, "which", lambda _: None)
     with pytest.raises(LessonError, match="^kubectl is not installed.$"):
         kubernetes()
