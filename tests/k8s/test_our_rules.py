@@ -75,7 +75,8 @@ def test_a_pod_has_what_its_work_takes_and_nothing_else(path, kind, name):
     if name in SERVERS:  # with ten workers the queue is a second long, and drains before they stop
         more["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
     if path.endswith("2-rng-liveness.yaml"):  # waits in the queue, for the default second
-        more["livenessProbe"] = {"httpGet": {"path": "/", "port": "http"}, "initialDelaySeconds": 30, "periodSeconds": 5}
+        more["livenessProbe"] = {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 5,
+                                 "initialDelaySeconds": 30}
     if name == "redis":
         volume = {"persistentVolumeClaim": {"claimName": "redis"}} if persistent else {"emptyDir": {}}
         assert pod.pop("volumes") == [{"name": "data", **volume}]
@@ -139,10 +140,8 @@ def test_the_restricted_pod_security_standard_holds_and_more(path, kind, name):
 
 @every_pod
 def test_requests_and_limits_fit_what_was_measured(path, kind, name):
-    """At most 1, 2, 5, 5 and 8 MiB of worker, rng, hasher, webui and Redis, and 1.2 ms of CPU a hash for all.
-
-    A container's start, by the runtime, counts too: hence 32 MiB at least.
-    """
+    """Memory: 1, 2, 5, 5 and 8 MiB of worker, rng, hasher, webui and Redis, and 1.2 ms of CPU a hash for all.
+    A container's start, by the runtime, counts too: hence 32 MiB at least."""
     of_others = {"worker": ("5m", "4Mi", "100m", "32Mi"), "redis": ("10m", "16Mi", "500m", "256Mi")}
     cpu, memory, most_cpu, most_memory = of_others.get(name, ("10m", "8Mi", "500m", "64Mi"))
     assert container_of(path, kind, name)["resources"] == {

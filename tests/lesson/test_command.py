@@ -162,7 +162,8 @@ def test_trouble_is_one_line_and_the_number_of_workers_is_put_back(
     ("--seconds 3600 -n class1 --url http://[::1]:8000/", [1, 2, 3, 10], 3600, "http://[::1]:8000/", "class1", False)])
 def test_what_can_be_asked_for(words, workers, seconds, url, namespace, as_json):
     options = lesson.parse(words.split())
-    assert vars(options) == {"workers": workers, "seconds": seconds, "url": url, "namespace": namespace, "json": as_json}
+    assert vars(options) == {"workers": workers, "seconds": seconds, "url": url, "namespace": namespace,
+                             "json": as_json}
     assert lesson.platform_for(options) is (lesson.Compose if namespace is None else lesson.Kubernetes)
 
 

@@ -9,8 +9,8 @@ pytestmark = pytest.mark.usefixtures("clock")
 
 ALMOST = ("rng is just about to become the limit: it is {}, yet hardly anybody waits. One more worker adds nothing but "
           "waiting; a second rng adds nothing without more workers.")
-LIMIT = ("rng is the limit: it is {}, and a hash waits {} ms in its line. One more worker adds {}; {} rng would give {} "
-         "hashes/s.")
+LIMIT = ("rng is the limit: it is {}, and a hash waits {} ms in its line. One more worker adds {}; {} rng would give "
+         "{} hashes/s.")
 
 
 @pytest.mark.parametrize("workers, servers, speed, line, sentence", [

@@ -27,7 +27,8 @@ def simulate(workers, delays, seconds=400.0, look_every=0.0137):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 5, 10, 25])
-@pytest.mark.parametrize("delays", [Delays(), Delays(worker=0.2), Delays(rng=0.05), Delays(rng=0.3, hasher=0.01)], ids=str)
+@pytest.mark.parametrize("delays", [Delays(), Delays(worker=0.2), Delays(rng=0.05), Delays(rng=0.3, hasher=0.01)],
+                         ids=str)
 def test_speed_and_time_at_rng_are_those_of_a_simulated_queue(workers, delays):
     speed, queue = simulate(workers, delays)
     predicted = predict(workers, delays)
@@ -44,7 +45,8 @@ def test_the_numbers_of_the_lesson(workers, delays, speed, rng, saturated):
 
 
 def test_without_any_delay_there_is_nothing_to_predict():
-    with pytest.raises(lesson.LessonError, match="^With DELAY_MS=0 everywhere there is no simulated work and no lesson.$"):
+    with pytest.raises(lesson.LessonError, match="^With DELAY_MS=0 everywhere there is no simulated work and no "
+                                                "lesson.$"):
         predict(1, Delays(0, 0, 0))
 
 

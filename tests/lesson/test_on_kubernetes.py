@@ -78,7 +78,7 @@ def test_a_command_that_fails_is_quoted_with_its_last_words(command, said):
     ([], {"kubectl config current-context": "a\n", f"kubectl --context=a {VIEW}": "class3"},
      " --context=a --namespace=class3", "Kubernetes, context a, namespace class3"),
     ([], {}, "", "Kubernetes, namespace default")])
-def test_the_application_is_looked_for_in_the_context_and_namespace(kubectl, monkeypatch, words, settings, options, where):
+def test_it_looks_in_the_context_and_the_namespace(kubectl, monkeypatch, words, settings, options, where):
     kubectl.answers = settings
     with pytest.raises(LessonError) as error:
         kubernetes(*words)
@@ -93,7 +93,7 @@ def test_the_application_is_looked_for_in_the_context_and_namespace(kubectl, mon
 def test_what_runs_on_kubernetes(kubectl):
     delay = {"name": "DELAY_MS", "value": "300"}
     kubectl.set_pods("rng", pod("rng-0"), pod("rng-1", env=[{**delay, "value": "100"}]), pod("rng-2", "Pending"),
-                     pod("rng-3", env=[delay], deletionTimestamp="2026-11-21T07:08:51Z"), pod("rng-4", "Failed"),
+                     pod("rng-3", env=[delay], deletionTimestamp="2026-11-21"), pod("rng-4", "Failed"),
                      pod("rng-5", "Succeeded"))
     kubectl.set_pods("worker", pod("worker-0", env=[delay, {"name": "SECRET", "valueFrom": {}}]))
     kubectl.set_pods("hasher", pod("hasher-0"))
@@ -111,7 +111,7 @@ def test_a_pod_that_lingers_is_waited_for(kubectl, monkeypatch, clock):
     change = [f"{CLASS1} scale deployment worker --replicas=2",
               f"{CLASS1} rollout status deployment worker --timeout=120s"]
     kubectl.answers.update(dict.fromkeys(change, ""))
-    kubectl.set_pods("worker", pod("worker-0"), pod("worker-1"), pod("worker-2", deletionTimestamp="2026-11-21T07:08:51Z"))
+    kubectl.set_pods("worker", pod("worker-0"), pod("worker-1"), pod("worker-2", deletionTimestamp="2026-11-21"))
     application = kubernetes("class1")
     with pytest.raises(LessonError, match="^2 workers were asked for, 3 run: see 'kubectl get pods'.$"):
         application.scale(2)
@@ -129,7 +129,8 @@ def test_a_port_forward_is_started_once_again_when_it_breaks_and_ends_in_the_end
         assert kubectl.commands[2:] == [f"{forward}rng :80", f"{forward}webui :80"]
         kubectl.forwards[0].kill()
         eventually(lambda: kubectl.commands[-1] == f"{forward}rng 4711:80", 20)
-        with pytest.raises(LessonError, match="^hasher cannot be reached through 'kubectl port-forward': no such service$"):
+        with pytest.raises(LessonError, match="^hasher cannot be reached through 'kubectl port-forward': no such "
+                                              "service$"):
             application.address("hasher")
     eventually(lambda: all(process.poll() is not None for process in kubectl.forwards), 20)
     assert len(kubectl.forwards) == 4

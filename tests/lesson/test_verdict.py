@@ -21,8 +21,10 @@ def test_it_holds(steps, sentence):
     assert verdict(steps, servers=1) == (True, f"The lesson holds: {sentence}")
 
 
-PARALLEL = "rng answers in parallel, where the lesson needs one request at a time (or more than one rng shares the name)"
+PARALLEL = ("rng answers in parallel, where the lesson needs one request at a time (or more than one rng shares "
+            "the name)")
 TWO_RNG = "2 rng share the work, and with one again the lesson holds"
+SPEED_OF = "that is the speed of"
 OLD = "so an old worker is still there"
 BUSY = "too few CPUs for it, or something else keeps this machine busy"
 SLOW_HASHER = "hasher is slow to answer, so this machine has too few CPUs (or hasher answers one at a time)"
@@ -38,9 +40,9 @@ OVERTAKES = "GET / overtakes rng's line, so httping would not show the bottlenec
     ([step(1), step(10, 2.0, rng=-0.6)], 2,
      "10 workers (20.00 hashes/s instead of 10.00; speed +100%, rng -600 ms)", TWO_RNG),
     ([step(1, 2.0), step(2, 1.5), step(3), step(10, rng=0.1)], 1,
-     "1 worker (6.67 hashes/s instead of 3.33; speed +100%)", f"that is the speed of 2 workers, {OLD}"),
-    ([step(1, 1.06)], 1, "1 worker (3.53 hashes/s instead of 3.33; speed +6%)", f"that is the speed of 2 workers, {OLD}"),
-    ([step(1, 2.9)], 1, "1 worker (9.67 hashes/s instead of 3.33; speed +190%)", f"that is the speed of 3 workers, {OLD}"),
+     "1 worker (6.67 hashes/s instead of 3.33; speed +100%)", f"{SPEED_OF} 2 workers, {OLD}"),
+    ([step(1, 1.06)], 1, "1 worker (3.53 hashes/s instead of 3.33; speed +6%)", f"{SPEED_OF} 2 workers, {OLD}"),
+    ([step(1, 2.9)], 1, "1 worker (9.67 hashes/s instead of 3.33; speed +190%)", f"{SPEED_OF} 3 workers, {OLD}"),
     ([step(10, rng=0.2)], 1,
      "10 workers (10.00 hashes/s instead of 10.00; rng +200 ms)", f"the line at rng is that of 12 workers, {OLD}"),
     ([step(10, rng=0.13, delays=Delays(rng=0.2))], 1,
