@@ -115,7 +115,7 @@ def test_a_prober_asks_at_random_moments_and_averages():
 
 
 @pytest.mark.parametrize("steps, patience, reason", [
-    ([http_answer(b"no", "500 Internal Server Error")], 5, "status 500 Internal Server Error: no"),
+    ([0.3, http_answer(b"no", "500 Internal Server Error")], 5, "status 500 Internal Server Error: no"),
     ([HANG], 0, "no answer")])
 def test_a_prober_without_an_answer_says_why(steps, patience, reason):
     with FakeHttp(lambda _: steps) as server, lesson.Prober(server.url) as prober:

@@ -54,7 +54,7 @@ OVERTAKES = "GET / overtakes rng's line, so httping would not show the bottlenec
     ([step(3, 0.8, hasher=0.0225)], 1, "3 workers (8.00 hashes/s instead of 10.00; speed -20%, hasher +22 ms)", BUSY),
     ([step(3, 0.8, hasher=0.022, delays=Delays(0.2, 0.1, 0.04))], 1,
      "3 workers (7.06 hashes/s instead of 8.82; speed -20%, hasher +22 ms)", SLOW_HASHER),
-    ([step(1, None)], 1, "1 worker (the counter does not move; the counter does not move)", STUCK),
+    ([step(1, None), step(2, 0.2)], 1, "1 worker (the counter does not move; the counter does not move)", STUCK),
     ([step(1), step(10, rng=-0.7)], 1, "10 workers (10.00 hashes/s instead of 10.00; rng -700 ms)", OVERTAKES),
     ([step(1, rng=0.3)], 1, "1 worker (3.33 hashes/s instead of 3.33; rng +300 ms)", SLOW_RNG),
     ([step(2, delays=Delays(0.5, 0.3, 0.1), rng=-0.2)], 1,
