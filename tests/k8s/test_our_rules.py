@@ -140,7 +140,7 @@ def test_the_restricted_pod_security_standard_holds_and_more(path, kind, name):
 
 @every_pod
 def test_requests_and_limits_fit_what_was_measured(path, kind, name):
-    """Memory: 1, 2, 5, 5 and 8 MiB of worker, rng, hasher, webui and Redis, and 1.2 ms of CPU a hash for all.
+    """At most 1, 2, 5, 5 and 8 MiB of worker, rng, hasher, webui and Redis, and 1.2 ms of CPU a hash for all.
     A container's start, by the runtime, counts too: hence 32 MiB at least."""
     of_others = {"worker": ("5m", "4Mi", "100m", "32Mi"), "redis": ("10m", "16Mi", "500m", "256Mi")}
     cpu, memory, most_cpu, most_memory = of_others.get(name, ("10m", "8Mi", "500m", "64Mi"))
