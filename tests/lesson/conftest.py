@@ -1,4 +1,4 @@
-"""Makes scripts/lesson and the integration harness importable."""
+"""Makes scripts/lesson and what the integration tests share importable."""
 
 import os
 import sys

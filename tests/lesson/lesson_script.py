@@ -5,13 +5,12 @@ import importlib.util
 import os
 import sys
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/lesson")
 
 
 def load():
     if "lesson" not in sys.modules:
-        loader = importlib.machinery.SourceFileLoader("lesson", os.path.join(REPO, "scripts", "lesson"))
-        module = importlib.util.module_from_spec(importlib.util.spec_from_loader("lesson", loader))
-        sys.modules["lesson"] = module  # where dataclasses look for it
-        loader.exec_module(module)
+        loader = importlib.machinery.SourceFileLoader("lesson", os.path.abspath(SCRIPT))
+        sys.modules["lesson"] = importlib.util.module_from_spec(importlib.util.spec_from_loader("lesson", loader))
+        loader.exec_module(sys.modules["lesson"])
     return sys.modules["lesson"]

@@ -7,39 +7,35 @@ import lesson
 pytestmark = pytest.mark.usefixtures("clock")
 
 
-def explanation(workers, servers, speed, line):
-    return lesson.Explanation(workers=workers, servers=servers, speed=speed, work=0.1, rng=line + 0.1, hasher=0.1,
-                              redis=0.0, line=line, service=0.1, utilisation=speed * 0.1 / servers)
+ALMOST = ("rng is just about to become the limit: it is {}, yet hardly anybody waits. One more worker adds nothing but "
+          "waiting; a second rng adds nothing without more workers.")
+LIMIT = ("rng is the limit: it is {}, and a hash waits {} ms in its line. One more worker adds {}; {} rng would give "
+         "{} hashes/s.")
 
 
 @pytest.mark.parametrize("workers, servers, speed, line, sentence", [
-    (1, 1, 10 / 3, 0.0, "rng is idle 67% of the time, so it is not the limit yet: one more worker would give 6.7 "
-                        "hashes/s."),
-    (3, 1, 10, 0.0, "rng is just about to become the limit: it is never idle, yet hardly anybody waits. One more "
-                    "worker adds nothing but waiting; a second rng adds nothing without more workers."),
-    (3, 1, 9.6, 0.0, "rng is just about to become the limit: it is busy 96% of the time, yet hardly anybody waits. One "
-                     "more worker adds nothing but waiting; a second rng adds nothing without more workers."),
-    (10, 1, 10, 0.7, "rng is the limit: it is never idle, and a hash waits 700 ms in its line. One more worker adds "
-                     "nothing; a second rng would give 18.4 hashes/s."),
-    (10, 2, 18.4, 0.24, "rng is the limit: it is busy 92% of the time, and a hash waits 240 ms in its line. One more "
-                        "worker adds hardly anything; a third rng would give 24.3 hashes/s."),
-    (20, 3, 28.0, 0.4, "rng is the limit: it is busy 93% of the time, and a hash waits 400 ms in its line. One more "
-                       "worker adds hardly anything; one more rng would give 35.5 hashes/s.")])
+    (1, 1, 10 / 3, 0.0,
+     "rng is idle 67% of the time, so it is not the limit yet: one more worker would give 6.7 hashes/s."),
+    (3, 1, 10, 0.0, ALMOST.format("never idle")), (3, 1, 9.6, 0.0, ALMOST.format("busy 96% of the time")),
+    (10, 1, 10, 0.7, LIMIT.format("never idle", 700, "nothing", "a second", 18.4)),
+    (10, 2, 18.4, 0.24, LIMIT.format("busy 92% of the time", 240, "hardly anything", "a third", 24.3)),
+    (20, 3, 28.0, 0.4, LIMIT.format("busy 93% of the time", 400, "hardly anything", "one more", 35.5))], ids=str)
 def test_the_sentence_differs_with_the_workers(workers, servers, speed, line, sentence):
-    assert explanation(workers, servers, speed, line).sentence() == sentence
+    assert lesson.Explanation(
+        workers=workers, servers=servers, speed=speed, work=0.1, rng=line + 0.1, hasher=0.1, redis=0.0, line=line,
+        service=0.1, utilisation=speed * 0.1 / servers).sentence() == sentence
 
 
 class Measured(lesson.Platform):
-    """Containers whose measurements are given, as texts that they tell one after the other; its own factory."""
+    """Containers that tell the given texts, one after the other; a platform and its factory."""
 
-    url = None
+    url = workers = scale = servers = delay = address = None
 
     def __init__(self, **texts):
-        self._texts = {service: {name: list(all_of) for name, all_of in containers.items()}
-                       for service, containers in texts.items()}
+        self._texts = texts
 
     def __call__(self, options):
-        assert options.namespace is None and options.url is None
+        assert (options.namespace, options.url) == (None, None)
         return self
 
     def containers(self, service):
@@ -48,16 +44,15 @@ class Measured(lesson.Platform):
     def metrics(self, service, container):
         return self._texts[service][container].pop(0)
 
-    workers = scale = servers = delay = address = None
-
 
 def worker(loops, work, rng, hasher, redis):
     """What it tells once its steps have taken so many seconds in all; Redis it has asked half as often."""
-    steps = {"work": (work, loops), "rng": (rng, loops), "hasher": (hasher, loops), "redis": (redis, loops // 2)}
-    return (f"# HELP dockercoins_loops_total Loops.\n\ndockercoins_loops_total {loops}\n" + "".join(
-        f'dockercoins_step_duration_seconds_sum{{step="{name}"}} {seconds}\n'
-        f'dockercoins_step_duration_seconds_count{{step="{name}"}} {count}\n'
-        for name, (seconds, count) in steps.items()))
+    text = f"# HELP dockercoins_loops_total Loops.\n\ndockercoins_loops_total {loops}\n"
+    for step, seconds, count in (("work", work, loops), ("rng", rng, loops), ("hasher", hasher, loops),
+                                 ("redis", redis, loops // 2)):
+        text += (f'dockercoins_step_duration_seconds_sum{{step="{step}"}} {seconds}\n'
+                 f'dockercoins_step_duration_seconds_count{{step="{step}"}} {count}\n')
+    return text
 
 
 def rng(served, service, waited, line):
@@ -69,34 +64,16 @@ def rng(served, service, waited, line):
             f"http_request_queue_seconds_count {waited}\nhttp_request_queue_seconds_sum {line}\n")
 
 
-def two_workers():
-    """Thirty loops each in ten seconds; a third and an rng that come or go meanwhile do not count."""
-    return Measured(worker={"a": [worker(10, 1, 2, 3, 0), worker(40, 4, 8, 6.6, 0.06)],
-                            "b": [worker(0, 0, 0, 0, 0), worker(30, 3, 6, 3.6, 0.06)],
-                            "gone": [worker(7, 9, 9, 9, 9)]},
-                    rng={"c": [rng(5, 0.5, 5, 0), rng(65, 6.5, 75, 4.2)]})
-
-
-def test_each_time_is_what_a_hash_took_on_average():
-    found = lesson.explain(two_workers(), 10)
-    assert found == lesson.Explanation(
-        workers=2, servers=1, speed=pytest.approx(6), work=pytest.approx(0.1), rng=pytest.approx(0.2),
-        hasher=pytest.approx(0.12), redis=pytest.approx(0.002), line=pytest.approx(0.06), service=pytest.approx(0.1),
-        utilisation=pytest.approx(0.6))
-
-
-def test_several_rng_are_measured_together():
-    application = Measured(worker={"a": [worker(0, 0, 0, 0, 0), worker(80, 8, 8, 8, 0)]},
-                           rng={"c": [rng(0, 0, 0, 0), rng(60, 6, 60, 3)], "d": [rng(0, 0, 0, 0), rng(20, 2, 20, 1)]})
-    found = lesson.explain(application, 10)
-    assert (found.servers, found.speed, found.utilisation) == (2, pytest.approx(8), pytest.approx(0.4))
-    assert (found.line, found.service) == (pytest.approx(0.05), pytest.approx(0.1))
-
-
 def test_the_command_shows_a_table_and_the_sentence(capsys):
-    assert lesson.main(["explain"], platform=two_workers()) == 0
+    """Of all containers together; one that has gone meanwhile does not count."""
+    application = Measured(worker={"a": [worker(10, 1, 2, 3, 0), worker(40, 4, 8, 6.6, 0.06)],
+                                   "b": [worker(0, 0, 0, 0, 0), worker(30, 3, 6, 3.6, 0.06)],
+                                   "gone": [worker(7, 9, 9, 9, 9)]},
+                           rng={"c": [rng(5, 0.5, 5, 0), rng(45, 4.5, 55, 3.2)],
+                                "d": [rng(0, 0, 0, 0), rng(20, 2, 20, 1)]})
+    assert lesson.main(["explain"], platform=application) == 0
     assert capsys.readouterr() == ("""\
-Where the time of one hash goes, with 2 workers and 1 rng:
+Where the time of one hash goes, with 2 workers and 2 rng:
 
                           ms
 work                   100.0     24%
@@ -108,18 +85,19 @@ hasher                 120.0     28%
 Redis                    2.0      0%
 one hash               422.0    100%
 
-6.00 hashes/s, rng busy 60% of the time.
-rng is idle 40% of the time, so it is not the limit yet: one more worker would give 8.3 hashes/s.
+6.00 hashes/s, rng busy 30% of the time.
+rng is idle 70% of the time, so it is not the limit yet: one more worker would give 8.3 hashes/s.
 """, "Measuring for 10 s\n")
 
 
-@pytest.mark.parametrize("texts, reason", [
-    ({"worker": {"a": [""] * 2}, "rng": {"c": [""] * 2}},
-     "No hash was made in 5 s: the log of worker says what it waits for."),
-    ({"worker": {"a": ["dockercoins_loops_total 1", "dockercoins_loops_total 2"]}, "rng": {"c": [""] * 2}},
-     "No hash was made in 5 s: the log of worker says what it waits for."),
-    ({"worker": {"a": [""]}, "rng": {"c": [""] * 2}}, "No worker runs, or none that has run for 5 s."),
-    ({"worker": {"a": [""] * 2}, "rng": {}}, "No rng runs, or none that has run for 5 s.")])
-def test_nothing_to_measure_is_one_clear_line(capsys, texts, reason):
-    assert lesson.main(["explain", "--seconds", "5"], platform=Measured(**texts)) == 2
+NO_HASH = "No hash was made in 5 s: the log of worker says what it waits for."
+
+
+@pytest.mark.parametrize("workers, rngs, reason", [
+    ([""] * 2, [""] * 2, NO_HASH), (["dockercoins_loops_total 1", "dockercoins_loops_total 2"], [""] * 2, NO_HASH),
+    ([""], [""] * 2, "No worker runs, or none that has run for 5 s."),
+    ([""] * 2, [], "No rng runs, or none that has run for 5 s.")])
+def test_nothing_to_measure_is_one_clear_line(capsys, workers, rngs, reason):
+    application = Measured(worker={"a": workers}, rng={"c": rngs})
+    assert lesson.main(["explain", "--seconds", "5"], platform=application) == 2
     assert capsys.readouterr() == ("", f"Measuring for 5 s\nlesson: {reason}\n")

@@ -1,11 +1,64 @@
 """What scripts/lesson asks of Kubernetes, and what it makes of the answers. (Of Compose: tests/e2e/test_compose.py.)"""
 
+import json
+import subprocess
+
 import pytest
 
 import lesson
-from fake_cluster import Cluster
 from harness import eventually
 from lesson import LessonError
+
+CLASS1 = "kubectl --context=a-context --namespace=class1"
+VIEW = "config view --minify --output=jsonpath={..namespace}"
+
+
+class Kubectl:
+    """Stands for `subprocess` in scripts/lesson: prints what `answers` has for a command, and notes each command."""
+
+    PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
+
+    def __init__(self):
+        self.commands = []
+        self.forwards = []
+        self.answers = {"kubectl config current-context": "a-context\n",
+                        f"{CLASS1} get deployment worker --output=json": '{"spec": {"replicas": 2}}'}
+
+    def set_pods(self, service, *pods):
+        self.answers[f"{CLASS1} get pods --selector=app={service} --output=json"] = json.dumps({"items": pods})
+
+    def run(self, command, cwd=None, **options):
+        assert (cwd, options) == (None, {"capture_output": True, "text": True, "check": False})
+        self.commands.append(" ".join(command))
+        found = self.answers.get(self.commands[-1])
+        if found is None:
+            return subprocess.CompletedProcess(command, 1, "", "Warning: so\nError from server: not found\n")
+        return subprocess.CompletedProcess(command, 0, found, "")
+
+    def Popen(self, command, **options):
+        """A port-forward, which says the very port at which the service is."""
+        self.commands.append(" ".join(command))
+        port = {"service/rng": 4711, "service/webui": 4712}.get(command[-2])
+        script = f"echo 'Forwarding from 127.0.0.1:{port} -> 80'; yes 'Handling' | head -n 9999; exec sleep 99"
+        self.forwards.append(subprocess.Popen(["sh", "-c", script if port else "echo no such service"], **options))
+        return self.forwards[-1]
+
+
+@pytest.fixture
+def kubectl(monkeypatch):
+    fake = Kubectl()
+    monkeypatch.setattr(lesson, "subprocess", fake)
+    monkeypatch.setattr(lesson.shutil, "which", lambda name: name == "kubectl")
+    return fake
+
+
+def kubernetes(*words):
+    return lesson.Kubernetes(lesson.parse(["-n", *words]))
+
+
+def pod(name, phase="Running", env=(), **metadata):
+    return {"metadata": {"name": name, **metadata}, "status": {"phase": phase},
+            "spec": {"containers": [{"name": "it", "env": env} if env else {}]}}
 
 
 @pytest.mark.parametrize("command, said", [
@@ -17,96 +70,85 @@ def test_a_command_that_fails_is_quoted_with_its_last_words(command, said):
     with pytest.raises(LessonError) as error:
         lesson.run_command(*command)
     assert str(error.value) == said
-    assert lesson.run_command("pwd", folder="/usr") == "/usr\n"
 
 
-def kubernetes(*words):
-    return lesson.Kubernetes(lesson.parse(["-n", *words]))
-
-
-@pytest.mark.parametrize("words, context, where", [
-    (["class1"], "a-context", "Kubernetes, context a-context, namespace class1"),
-    ([], "a-context", "Kubernetes, context a-context, namespace class1"),
-    (["class1"], "", "Kubernetes, namespace class1")])
-def test_the_context_and_the_namespace_are_asked_for_once(monkeypatch, words, context, where):
-    cluster = Cluster(monkeypatch)
-    cluster.context = context
-    assert kubernetes(*words).where == where
-
-
-def test_no_application_on_the_cluster_is_said_clearly(monkeypatch):
-    cluster = Cluster(monkeypatch)
+@pytest.mark.parametrize("words, settings, options, where", [
+    (["class2"], {"kubectl config current-context": "a-context\n"}, " --context=a-context --namespace=class2",
+     "Kubernetes, context a-context, namespace class2"),
+    ([], {"kubectl config current-context": "a\n", f"kubectl --context=a {VIEW}": "class3"},
+     " --context=a --namespace=class3", "Kubernetes, context a, namespace class3"),
+    ([], {}, "", "Kubernetes, namespace default")])
+def test_it_looks_in_the_context_and_the_namespace(kubectl, monkeypatch, words, settings, options, where):
+    kubectl.answers = settings
     with pytest.raises(LessonError) as error:
-        kubernetes("class2")
+        kubernetes(*words)
     assert str(error.value) == (
-        "'kubectl --context=a-context --namespace=class2 get deployment worker --output=json' failed: Error from server "
-        '(NotFound): deployments.apps "worker" not found (asked for the application in Kubernetes, context a-context, '
-        "namespace class2; 'kubectl apply -f k8s/' starts it)")
-    cluster.answer = lambda *words: (1, "") if "config" in words else OSError(2, "No such file")
-    with pytest.raises(LessonError, match=r"cannot be run: No such file \(asked .* in Kubernetes, namespace default;"):
-        kubernetes()
+        f"'kubectl{options} get deployment worker --output=json' failed: Error from server: not found (asked for the "
+        f"application in {where}; 'kubectl apply -f k8s/' starts it)")
     monkeypatch.setattr(lesson.shutil, "which", lambda _: None)
     with pytest.raises(LessonError, match="^kubectl is not installed.$"):
         kubernetes()
 
 
-def test_what_runs_on_kubernetes(monkeypatch):
-    cluster = Cluster(monkeypatch)
-    cluster.pods["rng"] += [cluster.pod("rng-1", DELAY_MS="100"), cluster.pod("rng-2", phase="Pending"),
-                            cluster.pod("rng-3", ending=True, DELAY_MS="7"), cluster.pod("rng-4", phase="Failed"),
-                            cluster.pod("rng-5", phase="Succeeded")]
-    cluster.pods["worker"] = [cluster.pod("worker-0", DELAY_MS="300")]
-    cluster.pods["worker"][0]["spec"]["containers"][0]["env"].append({"name": "SECRET", "valueFrom": {}})
-    application = kubernetes("class1")
-    assert (application.workers(), application.servers()) == (1, 3)
+def test_what_runs_on_kubernetes(kubectl):
+    delay = {"name": "DELAY_MS", "value": "300"}
+    kubectl.set_pods("rng", pod("rng-0"), pod("rng-1", env=[{**delay, "value": "100"}]), pod("rng-2", "Pending"),
+                     pod("rng-3", env=[delay], deletionTimestamp="2026-11-21"), pod("rng-4", "Failed"),
+                     pod("rng-5", "Succeeded"))
+    kubectl.set_pods("worker", pod("worker-0", env=[delay, {"name": "SECRET", "valueFrom": {}}]))
+    kubectl.set_pods("hasher", pod("hasher-0"))
+    kubectl.answers[f"{CLASS1} exec rng-1 -- /rng --metrics"] = "what rng-1 has measured"
+    application = kubernetes("class1", "--url", "http://x")
+    assert (application.workers(), application.servers(), application.url) == (2, 3, "http://x")
+    assert application.where == "Kubernetes, context a-context, namespace class1"
     assert application.containers("rng") == ["rng-0", "rng-1"]
     assert application.metrics("rng", "rng-1") == "what rng-1 has measured"
     assert application.delays() == lesson.Delays(worker=0.3, rng=0.1, hasher=0.1)
-    assert kubernetes("class1", "--url", "http://x").url == "http://x"
 
 
-def test_a_pod_that_lingers_is_waited_for(monkeypatch, clock):
+def test_a_pod_that_lingers_is_waited_for(kubectl, monkeypatch, clock):
     """The original's worker mines on for 30 s after it was told to end."""
-    cluster = Cluster(monkeypatch)
-    old = cluster.pod("worker-old", ending=True)
-    cluster.on_scale = lambda number: cluster.pods["worker"].append(old)
+    change = [f"{CLASS1} scale deployment worker --replicas=2",
+              f"{CLASS1} rollout status deployment worker --timeout=120s"]
+    kubectl.answers.update(dict.fromkeys(change, ""))
+    kubectl.set_pods("worker", pod("worker-0"), pod("worker-1"), pod("worker-2", deletionTimestamp="2026-11-21"))
     application = kubernetes("class1")
-    with pytest.raises(LessonError, match="^3 workers were asked for, 4 run: see 'kubectl get pods'.$"):
-        application.scale(3)
-    assert clock[0] == pytest.approx(220, abs=1)
-    assert len([words for words in cluster.commands if "get pods" in words]) == 242, "twice a second"
-    monkeypatch.setattr(lesson.time, "sleep", lambda _: cluster.pods["worker"].remove(old))
+    with pytest.raises(LessonError, match="^2 workers were asked for, 3 run: see 'kubectl get pods'.$"):
+        application.scale(2)
+    assert kubectl.commands[2:4] == change
+    assert (len(kubectl.commands), clock[0]) == (4 + 242, pytest.approx(220.5)), "twice a second, for 120 s"
+    monkeypatch.setattr(lesson.time, "sleep", lambda _: kubectl.set_pods("worker", pod("worker-0"), pod("worker-1")))
     application.scale(2)
 
 
-def test_a_port_forward_is_started_once_again_when_it_breaks_and_ends_in_the_end(monkeypatch):
-    cluster = Cluster(monkeypatch, rng=4711, webui=4712)
+def test_a_port_forward_is_started_once_again_when_it_breaks_and_ends_in_the_end(kubectl):
+    forward = f"{CLASS1} port-forward --address=127.0.0.1 service/"
     with kubernetes("class1") as application:
         assert [application.address("rng") for _ in range(2)] == ["http://127.0.0.1:4711/"] * 2
         assert application.url == "http://127.0.0.1:4712/"
-        assert cluster.commands[-2:] == ["port-forward service/rng :80", "port-forward service/webui :80"]
-        cluster.forwards[0].kill()
-        eventually(lambda: cluster.commands[-1] == "port-forward service/rng 4711:80", 20)
-        with pytest.raises(LessonError, match="^hasher cannot be reached through 'kubectl port-forward': Error from "
-                                              r"server \(NotFound\): no such service$"):
+        assert kubectl.commands[2:] == [f"{forward}rng :80", f"{forward}webui :80"]
+        kubectl.forwards[0].kill()
+        eventually(lambda: kubectl.commands[-1] == f"{forward}rng 4711:80", 20)
+        with pytest.raises(LessonError, match="^hasher cannot be reached through 'kubectl port-forward': no such "
+                                              "service$"):
             application.address("hasher")
-    eventually(lambda: all(forward.poll() is not None for forward in cluster.forwards), 20)
-    assert len(cluster.forwards) == 4
+    eventually(lambda: all(process.poll() is not None for process in kubectl.forwards), 20)
+    assert len(kubectl.forwards) == 4
 
 
-def test_the_detour_is_the_median_time_of_webuis_page(monkeypatch, clock):
-    Cluster(monkeypatch, webui=4712)
-    times = iter([9, 9, 0.1, 0.2, 9, 9, 0.3, 0.4, 0.5])
+def test_the_detour_is_the_median_time_of_webuis_page(kubectl, monkeypatch, clock):
+    times = [9, 9, 0.1, 0.2, 9, 9, 0.3, 0.4, 0.5]
     asked = []
 
     def get(url, timeout):
         asked.append((url, timeout))
-        clock[0] += next(times)
+        if not times:
+            raise OSError("gone")
+        clock[0] += times.pop()
 
     monkeypatch.setattr(lesson, "http_get", get)
     with kubernetes("class1") as application:
         assert application.detour() == pytest.approx(0.5)
         assert asked == [("http://127.0.0.1:4712/index.html", 10)] * 9
-        monkeypatch.setattr(lesson, "http_get", lambda *_, **__: exec("raise OSError('gone')"))
         with pytest.raises(LessonError, match="^The web UI does not answer through 'kubectl port-forward': gone$"):
             application.detour()

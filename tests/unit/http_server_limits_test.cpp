@@ -118,13 +118,47 @@ TEST_F(HttpServerLimitsTest, StopTellsWhatTakesLongerAndCutsOffWhatDoesNotListen
     server_->Stop();
     EXPECT_EQ(AnswerOn(client).status, 503);
   });
-  for (const std::string& request : {kHalfPost, Get("/endless"), Get("/held")}) {
-    serve(request);
-    const Stopwatch watch;
-    server_->Stop();
-    EXPECT_LT(watch.Elapsed(), seconds(2));
-    EXPECT_TRUE(AwaitClosed(client));
+  for (const std::string& request : {kHalfPost, Get("/endless")}) {
+    ExpectTime(milliseconds(550), milliseconds(1100), [&] {
+      serve(request);
+      server_->Stop();
+      EXPECT_TRUE(AwaitClosed(client));
+    });
   }
+  serve(Get("/held"));
+  server_->Stop();
+  EXPECT_TRUE(AwaitClosed(client)) << "it waits for no handler";
+}
+
+TEST_F(HttpServerLimitsTest, AnAnswerEndsAtOnceAndItsClientIsForgottenASecondLater) {
+  Start();
+  for (const std::string& request : {Get("/a"), std::string("nonsense\r\n\r\n")}) {
+    ExpectTime(milliseconds(0), milliseconds(900), [&] { EXPECT_NE(Ask(port(), request).status, 0); });
+  }
+  ExpectTime(milliseconds(900), milliseconds(1900), [this] {
+    const UniqueFd client = Delivered(Get("/a"));
+    EXPECT_EQ(AnswerOn(client).status, 200);
+    // Once the server has closed its end, sending is answered with a reset.
+    EXPECT_TRUE(Eventually([&] { return !Send(client, "x"); }));
+  });
+}
+
+TEST_F(HttpServerLimitsTest, GoesOnServingASlowClient) {
+  // So much must be taken before the socket counts as writable again, which takes this client over a second.
+  ListenSocket socket = Listen("127.0.0.1", 0);
+  const int large = 512 * 1024;
+  ::setsockopt(socket.fd.get(), SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
+  Start({}, std::move(socket));
+  const UniqueFd client = TcpSocket();
+  const int small = 16 * 1024;
+  ::setsockopt(client.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+  ASSERT_TRUE(Connect(client, port()));
+  Deliver(client, Get("/endless"));
+  for (const Stopwatch watch; watch.Elapsed() < milliseconds(1500);) {
+    EXPECT_EQ(Receive(client, 8 * 1024).size(), size_t{8 * 1024});
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  EXPECT_EQ(Receive(client, 4'000'000).size(), 4'000'000U);
 }
 
 TEST_F(HttpServerLimitsTest, HasRoomForFourThousandWaitingRequests) { ExpectRoom(Get("/a"), 4'096); }
@@ -185,9 +219,11 @@ TEST_F(HttpServerLimitsTest, GoesOnAfterItRanOutOfDescriptors) {
   const int lowest_free = ::dup(client.get());
   ::close(lowest_free);
   const FileLimit no_more(static_cast<rlim_t>(lowest_free));
+  const Stopwatch watch;
   ASSERT_TRUE(Connect(client, port()));
   Deliver(client, Get("/a"));
   EXPECT_EQ(AnswerOn(client).status, 200);
+  EXPECT_LT(watch.Elapsed(), seconds(5)) << "the idle one's time is not yet over";
   EXPECT_TRUE(AwaitClosed(idle)) << "it makes room for one that has something to say";
 }
 
