@@ -157,10 +157,13 @@ void HttpServer::Run(const std::stop_token& stop) {
     CutSlowReaders();
     closed_.clear();
   }
-  while (!writing_.empty()) Finish(*writing_.front());
-  const std::lock_guard lock(served_mutex_);
-  stopped_ = true;
-  served_.clear();
+  {
+    const std::lock_guard lock(served_mutex_);
+    stopped_ = true;
+  }
+  TakeBackServed();
+  for (const auto& connection : writing_) Finish(*connection);
+  writing_.clear();
 }
 
 void HttpServer::StopReading() {
@@ -458,10 +461,15 @@ void HttpServer::BeginAnswer(std::unique_ptr<Connection> connection) {
 }
 
 void HttpServer::GiveBack(std::unique_ptr<Connection> connection) {
-  const std::lock_guard lock(served_mutex_);
-  if (stopped_) return;
-  served_.push_back(std::move(connection));
-  ::eventfd_write(wake_.get(), 1);
+  {
+    const std::lock_guard lock(served_mutex_);
+    if (!stopped_) {
+      served_.push_back(std::move(connection));
+      ::eventfd_write(wake_.get(), 1);
+      return;
+    }
+  }
+  if (connection->stage == Connection::Stage::kWriting) Finish(*connection);
 }
 
 void HttpServer::Finish(Connection& connection) {

@@ -130,16 +130,25 @@ TEST_F(HttpServerLimitsTest, StopTellsWhatTakesLongerAndCutsOffWhatDoesNotListen
   EXPECT_TRUE(AwaitClosed(client)) << "it waits for no handler";
 }
 
-TEST_F(HttpServerLimitsTest, AnAnswerEndsAtOnceAndItsClientIsForgottenASecondLater) {
+TEST_F(HttpServerLimitsTest, AnAnswerEndsAtOnceAndARefusedClientIsForgottenASecondLater) {
   Start();
   for (const std::string& request : {Get("/a"), std::string("nonsense\r\n\r\n")}) {
     ExpectTime(milliseconds(0), milliseconds(900), [&] { EXPECT_NE(Ask(port(), request).status, 0); });
   }
   ExpectTime(milliseconds(900), milliseconds(1900), [this] {
-    const UniqueFd client = Delivered(Get("/a"));
-    EXPECT_EQ(AnswerOn(client).status, 200);
+    const UniqueFd client = Delivered("nonsense\r\n\r\n");
+    EXPECT_EQ(AnswerOn(client).status, 400);
     // Once the server has closed its end, sending is answered with a reset.
     EXPECT_TRUE(Eventually([&] { return !Send(client, "x"); }));
+  });
+}
+
+TEST_F(HttpServerLimitsTest, WhoReadsNothingHoldsNobodyUpAndIsCutOffAfterASecond) {
+  Start({.threads = 1});
+  const auto clients = Many(20, Get("/endless"));
+  ExpectTime(milliseconds(0), milliseconds(900), [this] { EXPECT_EQ(Ask(port(), Get("/a")).status, 200); });
+  ExpectTime(milliseconds(700), milliseconds(2500), [&] {
+    for (const UniqueFd& client : clients) EXPECT_TRUE(Eventually([&] { return !Send(client, "x"); }));
   });
 }
 
