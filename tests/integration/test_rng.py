@@ -6,6 +6,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -222,6 +223,44 @@ def test_two_thousand_that_do_not_get_done_cost_others_nothing_and_are_served_on
         order = map(int, re.findall(r'"GET /32\?(\d+) ', "\n".join(rng.access_lines()[logged:])))
         # Two may become readable for rng in the same instant: those count as one.
         assert [number for place, number in enumerate(order) if abs(place - number) > 20] == []
+
+
+def test_a_client_that_only_closed_its_sending_side_is_served_when_nobody_waits(rng):
+    with open_socket(rng.port) as connection:
+        connection.sendall(b"GET /32 HTTP/1.0\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        assert len(Answer(read_to_end(connection)).body) == 32
+
+
+def test_slow_readers_cost_nobody_anything_once_their_turns_are_over():
+    with Service("rng", DELAY_MS=2) as rng, contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(open_socket(rng.port, receive_buffer=4096)) for _ in range(209)]
+        for reader in readers:
+            reader.sendall(request_bytes(f"/{LIMIT}"))
+        taken = [0] * 201  # by all but 8
+        ended = threading.Event()
+
+        def read():
+            while not ended.wait(0.2):
+                for at in range(len(taken)):
+                    with contextlib.suppress(BlockingIOError):
+                        taken[at] += len(readers[at].recv(4096, socket.MSG_DONTWAIT))
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        try:
+            ask(rng.port, request_bytes("/32"))  # Behind all of them.
+            assert quickest(lambda: ask(rng.port, request_bytes("/32")), 0.25) < 1
+            eventually(lambda: sum(f"/{LIMIT}" in line for line in rng.access_lines()) >= 8, 20, what="the cut of 8")
+            before = list(taken)
+            time.sleep(1)
+            progress = sum(now > then for now, then in zip(taken, before))
+            assert progress > len(taken) / 2  # all, on a machine that is not busy
+            assert quickest(lambda: ask(rng.port, request_bytes("/32")), 0.25) < 1
+            assert private_kib(rng.pid) < 20 * 1024 or SANITIZED
+        finally:
+            ended.set()
+            reading.join()
 
 
 def test_clients_that_left_are_skipped_without_delay_while_others_wait():

@@ -7,13 +7,14 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 
 import pytest
 
-from harness import (BIN, NAMESPACES, OWN_NETWORK, PATH, Service, alone, ask, eventually, free_port, http,
-                     in_network_of, listening, mounted, open_socket, run, scale, wait_until_up)
+from harness import (BIN, NAMESPACES, OWN_NETWORK, PATH, Service, alone, ask, binary, eventually, free_port,
+                     http, in_network_of, listening, mounted, open_socket, run, scale, wait_until_up)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces (unshare, nsenter, ip, curl)")
@@ -79,6 +80,10 @@ def test_the_flags_say_what_there_is_to_set_and_unknown_ones_are_refused(name):
     summary, variables = PROGRAMS[name]
     version = run(name, "--version")
     assert (version.returncode, version.stderr) == (0, "")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        unwritten = subprocess.run([binary(name), "--help"], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (unwritten.returncode, unwritten.stderr.decode()) == (
+        1, f"{name}: cannot write to stdout: No space left on device\n")
     assert re.fullmatch(rf"{name} \(DockerCoins in C\+\+\) \d+\.\d+\.\d+\n", version.stdout)
     shown = run(name, "--help")
     assert (shown.returncode, shown.stderr) == (0, "")

@@ -176,18 +176,17 @@ def test_a_late_reply_is_never_taken_for_another_question(webui, redis):
 
 
 @pytest.mark.threads
-def test_a_hundred_who_ask_while_redis_hangs_are_told_at_once_and_files_are_served(webui, redis):
+def test_a_thousand_who_ask_while_redis_hangs_are_told_at_once(webui, redis):
     def told():
         with contextlib.ExitStack() as stack:
-            connections = [stack.enter_context(open_socket(webui.port)) for _ in range(100)]
+            connections = [stack.enter_context(open_socket(webui.port)) for _ in range(1000)]
             for connection in connections:
                 connection.sendall(request_bytes("/json"))
-            assert ask(webui.port, request_bytes("/index.html")).status == 200
             assert {Answer(data).status for data, _ in collect(connections)} == {503}
 
     assert ask_json(webui.port)[0] == 200
     redis.pause()
-    assert quickest(told, 1.6) < scale(1.6)
+    assert quickest(told, 2.5) < scale(2.5)
     redis.resume()
 
 

@@ -103,6 +103,14 @@ TEST_F(SettingsTest, RefuseTheRestWithOneLine) {
   ExpectRefused("REDIS_URL", kRedis,
                 "redis://[[user]:password@]host[:port][/db] is expected (another scheme)",
                 {"", "redis:6379", "http://redis"});
+  const std::string redis = ": redis://[[user]:password@]host[:port][/db] is expected ";
+  EXPECT_EQ(With("REDIS_URL", "redis://:s3cret@redis:abc", kRedis),
+            "REDIS_URL=redis://***@redis:abc" + redis + "(not a number)");
+  EXPECT_EQ(With("REDIS_URL", "s3://cret@p@redis", kRedis),
+            "REDIS_URL=s3://***@redis" + redis + "(another scheme)");
+  EXPECT_EQ(With("REDIS_URL", ":s3cret@redis", kRedis), "REDIS_URL=***@redis" + redis + "(another scheme)");
+  EXPECT_EQ(With("RNG_URL", "http://me:s3cret@rng", kRng),
+            "RNG_URL=http://***@rng: http://host[:port][/path] is expected (not a number)");
   ExpectRefused("FILES_DIR", kFolder, "a folder is expected", {""});
   EXPECT_EQ(With("PORT", "80\nand\x1b[31m more", kPort),
             "PORT=80\\x0aand\\x1b[31m more: a port from 1 to 65535 is expected, or 0 for a free one");
