@@ -217,7 +217,8 @@ return [texts, ["--speed-colour", "--average-colour"].map((name) =>
 
 
 @of_the_page
-@pytest.mark.parametrize("size, dark, smallest", [(PHONE, True, 22), (PROJECTOR, False, 60)], ids=["phone", "projector"])
+@pytest.mark.parametrize("size, dark, smallest", [(PHONE, True, 22), (PROJECTOR, False, 60)],
+                         ids=["phone", "projector"])
 def test_it_fits_the_screen_and_its_contrast_is_aa(page, size, dark, smallest):
     page.look(size, dark)
     eventually(lambda: any(page.columns(0.8)), 5)
