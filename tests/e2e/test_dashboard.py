@@ -207,8 +207,9 @@ const ratio = (colour, element) => {
 const texts = [];
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) {
-  const [text, element] = [walker.currentNode.textContent.trim(), walker.currentNode.parentElement];
-  if (text && !element.closest(".unseen, noscript")) texts.push([text, ratio(getComputedStyle(element).color, element)]);
+  const { textContent, parentElement } = walker.currentNode;
+  if (textContent.trim() && !parentElement.closest(".unseen, noscript"))
+    texts.push([textContent.trim(), ratio(getComputedStyle(parentElement).color, parentElement)]);
 }
 const root = getComputedStyle(document.documentElement);
 return [texts, ["--speed-colour", "--average-colour"].map((name) =>
