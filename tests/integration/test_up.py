@@ -263,6 +263,12 @@ def test_a_bad_option_is_one_clear_line_and_status_2(tmp_path, args, said):
         assert (up.end(), up.lines, up.errors) == (2, [], [f"up: {said}; see scripts/up --help"])
 
 
+def test_help_tells_the_options(tmp_path):
+    with Up(tmp_path, "--help") as up:
+        assert (up.end(), up.errors) == (0, [])
+    assert re.findall(r"^  (--\w+)", up.text, re.MULTILINE) == ["--workers", "--yes", "--help"]
+
+
 class OtherProject:
     """A project with the real scripts, on a Debian whose apt-get takes notes only."""
 
