@@ -210,8 +210,8 @@ def test_a_signal_ends_everything_with_status_0(tmp_path, sig):
 @pytest.mark.parametrize("delay", [0.02, 0.1, 0.3])
 def test_a_signal_right_after_the_start_leaves_nothing(tmp_path, delay):
     with Up(tmp_path) as up:
-        # Before that it is a shell, which gives it its network.
-        eventually(lambda: pathlib.Path(f"/proc/{up.process.pid}/comm").read_text(encoding="ascii") == "up\n")
+        # Until then it is what gives it its network.
+        eventually(lambda: pathlib.Path(f"/proc/{up.process.pid}/comm").read_text(encoding="ascii") == "bash\n")
         time.sleep(delay)  # a moment at random, not a wait
         assert up.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
 
