@@ -1,13 +1,12 @@
-"""A whole DockerCoins, a proxy that makes trouble, and a headless Chromium that looks at the dashboard."""
+"""A whole DockerCoins, a proxy that serves it below a prefix, and a headless Chromium that looks at the dashboard."""
 
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 import threading
-import time
-from http.client import HTTPConnection, HTTPException
+import urllib.error
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from selenium import webdriver
@@ -21,89 +20,43 @@ PHONE = (390, 844)
 PROJECTOR = (1920, 1080)
 
 
-class DockerCoins(Processes):
-    """All services as real processes; a context manager. .scale(N) changes the number of workers, .page is the URL."""
-
-    def __init__(self, workers=1, **webui):
-        with contextlib.ExitStack() as stack:
-            super().__init__(stack, workers, webui=webui)
-            self.page = f"{self.url}/index.html"
-            self._opened = stack.pop_all()
-            self._stack = self._opened
-
-    def __exit__(self, *details):
-        return self._opened.__exit__(*details)
+@contextlib.contextmanager
+def dockercoins(workers=1, **webui):
+    """All services as real processes; .scale(N) changes the number of workers, .url is the web UI's."""
+    with contextlib.ExitStack() as stack:
+        yield Processes(stack, workers, webui=webui)
 
 
-class Proxy:
-    """Between browser and web UI; a context manager.
+@contextlib.contextmanager
+def below_prefix(url, prefix):
+    """Serves what is at that URL below the prefix, and nothing above it; gives the URL with the prefix."""
 
-    Serves the web UI below `prefix`, nothing above it. .delay and .delay_answer are seconds that each request for json
-    then waits before, or after, the web UI is asked. .rewrite changes an answer of json (a dict). Counts .requests of
-    json and how many there were .most_at_once.
-    """
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if not self.path.startswith(f"{prefix}/"):
+                self.send_error(404)
+                return
+            try:
+                with urllib.request.urlopen(url + self.path.removeprefix(prefix), timeout=20) as answer:
+                    kind, body = answer.headers["Content-Type"], answer.read()
+            except urllib.error.HTTPError as error:
+                self.send_error(error.code)
+                return
+            with contextlib.suppress(ConnectionError):
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
-    def __init__(self, port, prefix=""):
-        self.delay = self.delay_answer = 0.0
-        self.rewrite = lambda answer: answer
-        self.requests = self.most_at_once = self._at_once = 0
-        lock = threading.Lock()
-        proxy = self
+        def log_message(self, *_):
+            pass
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                path = self.path.removeprefix(prefix)
-                if path != "/json" or not self.path.startswith(prefix):
-                    self._answer(path if self.path.startswith(prefix) else "/not-there")
-                    return
-                with lock:
-                    proxy.requests += 1
-                    proxy._at_once += 1
-                    proxy.most_at_once = max(proxy.most_at_once, proxy._at_once)
-                try:
-                    time.sleep(proxy.delay)
-                    self._answer(path)
-                finally:
-                    with lock:
-                        proxy._at_once -= 1
-
-            def _answer(self, path):
-                connection = HTTPConnection("127.0.0.1", port, timeout=20)
-                try:
-                    connection.request("GET", path)
-                    answer = connection.getresponse()
-                    body = answer.read()
-                except (OSError, HTTPException):
-                    self.send_error(502)
-                    return
-                finally:
-                    connection.close()
-                if path == "/json":
-                    body = json.dumps(proxy.rewrite(json.loads(body))).encode() if answer.status == 200 else body
-                    time.sleep(proxy.delay_answer)
-                with contextlib.suppress(ConnectionError):
-                    self.send_response(answer.status)
-                    for name, value in answer.getheaders():
-                        if name.lower() not in ("connection", "content-length", "date", "server"):
-                            self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(body)))
-                    self.end_headers()
-                    self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}{prefix}/index.html"
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}{prefix}"
+        server.shutdown()
 
 
 # All that the graph knows, by its keys; a number is null where the legend says that it is not known.
@@ -130,7 +83,7 @@ return rows;
 
 # For each column of the plot, whether the area is drawn in it a few pixels above the axis.
 _COLUMNS = """
-const height = arguments[0];
+const [height] = arguments;
 const found = [];
 for (const canvas of document.querySelectorAll("#graph canvas")) {
   const scale = canvas.width / canvas.clientWidth;
@@ -148,9 +101,8 @@ return Array.from(found, Boolean);
 class Browser:
     """Headless Chromium at one page; a context manager."""
 
-    def __init__(self, size=PROJECTOR, dark=False):
+    def __init__(self, size=PROJECTOR):
         self._size = size
-        self._dark = dark
         self._network = []
 
     def __enter__(self):
@@ -167,7 +119,7 @@ class Browser:
         self.driver.get("about:blank")
         for log in ("browser", "performance"):
             self.driver.get_log(log)
-        self.look(self._size, self._dark)
+        self.look(self._size, dark=False)
         return self
 
     def __exit__(self, *_):
@@ -186,8 +138,7 @@ class Browser:
                       features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
 
     def open(self, url):
-        self.driver.get(url)
-        return self
+        self.driver.get(f"{url}/index.html")
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
@@ -201,8 +152,8 @@ class Browser:
         return self.text("state")
 
     def number(self, element):
-        """The first number in the element, or None."""
-        text = self.text(element).replace(",", "").lstrip("~").split(" ")[0]
+        """The number in the element, or None."""
+        text = self.text(element).replace(",", "")
         return None if text == "–" else float(text)
 
     def history(self):
@@ -235,7 +186,6 @@ class Browser:
 
 def install_hint():
     """Why the dashboard cannot be tested on this machine, or None."""
-    missing = [program for program in ("chromium", "chromedriver") if not shutil.which(program, path="/usr/bin")]
-    if not os.path.exists("/usr/share/javascript/dygraphs/dygraph.min.js"):
-        missing.append("libjs-dygraphs")
+    needed = ("/usr/bin/chromium", "/usr/bin/chromedriver", "/usr/share/javascript/dygraphs/dygraph.min.js")
+    missing = [path for path in needed if not os.path.exists(path)]
     return f"missing: {', '.join(missing)}; see scripts/install-deps" if missing else None

@@ -40,9 +40,7 @@ class Compose:
     """One Compose in one folder: compose("up", "-d")."""
 
     def __init__(self, command, folder, environment):
-        self.command = command
-        self.folder = folder
-        self.environment = environment
+        self.command, self.folder, self.environment = command, folder, environment
         self.project = os.path.basename(folder)
 
     def __call__(self, *words, **options):

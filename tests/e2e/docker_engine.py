@@ -4,9 +4,8 @@
   tests/e2e/docker_engine.py start   installs what is missing, starts dockerd unless an engine answers
   tests/e2e/docker_engine.py stop    ends the dockerd that "start" has started
 
-Everything is done once and kept. An engine that already runs is used as it is. An image that the engine has,
-or that can be pulled, is used as it is; only where neither is so, a stand-in of that name is made from Debian
-packages.
+Everything is done once and kept. An engine that runs already is used, and so is an image that the engine has or can
+pull; only where neither is so, a stand-in of that name is made from Debian packages.
 """
 
 import contextlib
@@ -29,8 +28,7 @@ COMPOSE_1 = "1.29"
 COMPOSE_2 = "2.26"
 # Debian's programs first: a newer docker from elsewhere speaks to the engine in its own way.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
-PACKAGES = {"/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables",
-            "/usr/sbin/debootstrap": "debootstrap"}
+PACKAGES = {"/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables", "/usr/sbin/debootstrap": "debootstrap"}
 TOOLS = {"/usr/bin/httping": "httping", "/usr/bin/ab": "apache2-utils"}
 SUITES = ("bookworm", "trixie")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -46,19 +44,8 @@ SLIM = {
     "etc/apt/apt.conf.d/docker-no-languages": 'Acquire::Languages "none";\n',
     "usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
 }
-SOURCES = """\
-Types: deb
-URIs: {mirror}
-Suites: {suite} {suite}-updates
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-
-Types: deb
-URIs: {security}
-Suites: {suite}-security
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-"""
+# Of one archive; two of them, with an empty line between, are debian.sources.
+SOURCE = "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nSigned-By: " + KEYRING + "\n"
 
 # As the official image does it: data in /data, and redis-server runs as the user redis.
 REDIS = """\
@@ -119,9 +106,6 @@ def say(text):
     print(f"docker_engine: {text}", file=sys.stderr, flush=True)
 
 
-# ------------------------------------------------------------------------------------------ packages
-
-
 def install_missing(programs):
     """Installs the packages of those programs, {path: package}, that are not there."""
     missing = sorted({package for path, package in programs.items() if not os.path.exists(path)})
@@ -137,20 +121,15 @@ def install_missing(programs):
     run(*apt_get, "install", "--yes", "--no-install-recommends", *missing, env=environment)
 
 
-def debian_release():
-    found = re.search(r"^VERSION_CODENAME=(\w+)", pathlib.Path("/etc/os-release").read_text("utf-8"), re.MULTILINE)
-    return found.group(1) if found else ""
+def is_bookworm():
+    return "VERSION_CODENAME=bookworm\n" in pathlib.Path("/etc/os-release").read_text("utf-8")
 
 
 def mirrors():
     """(Debian's archive, its security archive) as this machine's own sources name them."""
-    found = {}
-    listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)",
-                 "Created-By: Packages")
-    for line in listed.splitlines():
-        origin, label, uri = line.split("|")
-        if origin == "Debian":
-            found[label] = uri.rstrip("/")
+    listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
+    found = {label: uri.rstrip("/") for origin, label, uri in (line.split("|") for line in listed.splitlines())
+             if origin == "Debian"}
     if not {"Debian", "Debian-Security"} <= found.keys():
         raise RuntimeError("this machine's apt sources lack Debian's archive or its security archive (or 'apt-get "
                            "update' was never run)")
@@ -160,7 +139,7 @@ def mirrors():
 def compose_1():
     """Path of docker-compose 1.29, or None with this release of Debian, which has it no longer."""
     path = "/usr/bin/docker-compose"
-    if debian_release() != "bookworm":
+    if not is_bookworm():
         return None
     install_missing({path: "docker-compose"})
     return path if COMPOSE_1 in run(path, "version", "--short") else None
@@ -175,7 +154,7 @@ def compose_2():
             archive, _ = mirrors()
             sources = pathlib.Path(folder, "trixie.list")
             sources.write_text(f"deb [signed-by={KEYRING}] {archive} trixie main\n", "utf-8")
-            options = ["-o", f"Dir::Etc::SourceList={sources}", "-o", "Dir::Etc::SourceParts=/dev/null",
+            apt_get = ["apt-get", "-o", f"Dir::Etc::SourceList={sources}", "-o", "Dir::Etc::SourceParts=/dev/null",
                        "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache",
                        "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3"]
             os.makedirs(f"{folder}/lists/partial")
@@ -183,10 +162,10 @@ def compose_2():
             # apt as root downloads as the user _apt, who needs folders to write to.
             os.chmod(folder, 0o755)
             if os.geteuid() == 0:
-                for writable in (folder, *glob.glob(f"{folder}/*/partial")):
+                for writable in (folder, f"{folder}/lists/partial"):
                     shutil.chown(writable, "_apt")
-            run("apt-get", *options, "update")
-            run("apt-get", *options, "download", "docker-compose", cwd=folder)
+            run(*apt_get, "update")
+            run(*apt_get, "download", "docker-compose", cwd=folder)
             run("dpkg-deb", "-x", *glob.glob(f"{folder}/docker-compose_*.deb"), f"{folder}/x")
             os.makedirs(os.path.dirname(path), exist_ok=True)
             shutil.copy2(f"{folder}/x/usr/libexec/docker/cli-plugins/docker-compose", path + ".new")
@@ -194,9 +173,6 @@ def compose_2():
     if COMPOSE_2 not in run(path, "version", "--short"):
         raise RuntimeError(f"{path} is not Compose {COMPOSE_2}")
     return path
-
-
-# ------------------------------------------------------------------------------------------ the engine
 
 
 def engine_answers():
@@ -216,7 +192,7 @@ def start_engine():
     if engine_answers():
         return False
     # Up to Debian 12 the client is in the engine's package.
-    client = "docker.io" if debian_release() == "bookworm" else "docker-cli"
+    client = "docker.io" if is_bookworm() else "docker-cli"
     install_missing({"/usr/bin/docker": client, **PACKAGES})
     if engine_answers():  # the package starts it on a machine with systemd
         return False
@@ -225,8 +201,8 @@ def start_engine():
     os.makedirs(STATE, exist_ok=True)
     log_path = os.path.join(STATE, "dockerd.log")
     with open(log_path, "ab") as log:
-        process = subprocess.Popen(["dockerd", f"--mtu={mtu()}"], stdin=subprocess.DEVNULL, stdout=log,
-                                   stderr=log, start_new_session=True, env=dict(os.environ, PATH=PATH))
+        process = subprocess.Popen(["dockerd", f"--mtu={mtu()}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   start_new_session=True, env=dict(os.environ, PATH=PATH))
     PID.write_text(str(process.pid), "ascii")
     say(f"dockerd started, process {process.pid}, log {log_path}")
     for _ in range(300):
@@ -262,13 +238,12 @@ def restart_engine():
         start_engine()
 
 
-# ------------------------------------------------------------------------------------------ images
-
-
 def obtained(name):
     """Whether the engine has the real image, or whatever else its owner gave that name, or can pull it."""
-    return (succeeds("docker", "image", "inspect", name)
-            or succeeds("docker", "pull", "--quiet", name, timeout=300))
+    if succeeds("docker", "image", "inspect", name) or succeeds("docker", "pull", "--quiet", name, timeout=300):
+        return True
+    say(f"{name} cannot be pulled: making a stand-in")
+    return False
 
 
 def ensure_debian(suite):
@@ -278,27 +253,20 @@ def ensure_debian(suite):
         return
     if os.geteuid() != 0:
         raise Unavailable(f"{name} cannot be pulled, and only root can make a stand-in")
-    say(f"{name} cannot be pulled: making a stand-in")
     archive, security = mirrors()
     with tempfile.TemporaryDirectory(prefix="dockercoins-debootstrap-") as folder:
         run("debootstrap", "--variant=minbase", "--include=ca-certificates", suite, folder, archive)
         os.unlink(f"{folder}/etc/apt/sources.list")
-        files = dict(SLIM, **{"etc/apt/sources.list.d/debian.sources":
-                              SOURCES.format(suite=suite, mirror=archive, security=security)})
-        for path, text in files.items():
+        sources = [SOURCE.format(archive, f"{suite} {suite}-updates"), SOURCE.format(security, f"{suite}-security")]
+        for path, text in {**SLIM, "etc/apt/sources.list.d/debian.sources": "\n".join(sources)}.items():
             pathlib.Path(folder, path).write_text(text, "utf-8")
         os.chmod(f"{folder}/usr/sbin/policy-rc.d", 0o755)
-        for leftover in ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "usr/share/doc/*",
-                         "usr/share/man/*", "usr/share/locale/*", "var/log/*.log", "etc/resolv.conf",
-                         "etc/hostname"):
-            for path in glob.glob(f"{folder}/{leftover}"):
-                if os.path.isdir(path) and not os.path.islink(path):
-                    shutil.rmtree(path)
-                else:
-                    os.unlink(path)
+        for leftover in ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/man/*",
+                         "usr/share/locale/*", "var/log/*.log", "etc/resolv.conf", "etc/hostname"):
+            run("rm", "-rf", *glob.glob(f"{folder}/{leftover}"))
         with subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE) as tar:
-            run("docker", "import", "-c", 'CMD ["bash"]', "-c", f"LABEL dockercoins.stand-in={suite}", "-",
-                name, stdin=tar.stdout)
+            run("docker", "import", "-c", 'CMD ["bash"]', "-c", f"LABEL dockercoins.stand-in={suite}", "-", name,
+                stdin=tar.stdout)
 
 
 def pinned_image(repository, file="docker-compose.yml"):
@@ -311,12 +279,10 @@ def ensure_built(name, dockerfile):
     """Makes an image available; the stand-in is built of Debian's package."""
     if obtained(name):
         return
-    say(f"{name} cannot be pulled: making a stand-in")
     ensure_debian("trixie")
     with tempfile.TemporaryDirectory() as folder:
         pathlib.Path(folder, "Dockerfile").write_text(dockerfile, "utf-8")
-        run("docker", "build", "--quiet", "--tag", name, folder,
-            env=dict(os.environ, PATH=PATH, DOCKER_BUILDKIT="0"))
+        run("docker", "build", "--quiet", "--tag", name, folder, env=dict(os.environ, PATH=PATH, DOCKER_BUILDKIT="0"))
 
 
 def start():

@@ -17,7 +17,7 @@ import lesson_script  # noqa: E402
 
 lesson_script.load()
 
-from browser import Browser, DockerCoins, install_hint  # noqa: E402
+from browser import Browser, dockercoins, install_hint  # noqa: E402
 from harness import REPO, eventually  # noqa: E402
 
 STEPS = {1: 3.33, 2: 6.67, 3: 10.0, 10: 10.0}
@@ -28,16 +28,15 @@ LARGEST = 150_000
 
 
 def main():
-    problem = install_hint()
-    if problem:
+    if problem := install_hint():
         sys.exit(f"make_screenshot: {problem}")
     path = os.path.join(REPO, "docs/dashboard.png")
     averages = {}
-    with DockerCoins(0) as application, Browser(SIZE) as browser:
+    with dockercoins(0) as application, Browser(SIZE) as browser:
         for workers in STEPS:
             application.scale(workers)
             if not averages:
-                browser.open(application.page)
+                browser.open(application.url)
             time.sleep(SECONDS)
             averages[workers] = browser.number("average")
             print(f"workers: {workers}, hashes/s: {averages[workers]}, expected: {STEPS[workers]}", flush=True)
@@ -49,9 +48,8 @@ def main():
         file.write(picture)
     if shutil.which("optipng"):  # smaller, without losing a pixel
         subprocess.run(["optipng", "-quiet", "-o2", path], check=True)
-    print(f"{path}: {os.path.getsize(path)} bytes")
     if os.path.getsize(path) > LARGEST:
-        sys.exit(f"make_screenshot: more than {LARGEST} bytes")
+        sys.exit(f"make_screenshot: {path} has more than {LARGEST} bytes")
 
 
 if __name__ == "__main__":

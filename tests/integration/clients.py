@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-import select
+import selectors
 import socket
 import time
 from http.client import HTTPConnection
@@ -18,11 +18,7 @@ def open_socket(port, host="127.0.0.1", timeout=10.0, receive_buffer=None):
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.settimeout(scale(timeout))
-    try:
-        connection.connect((host, port))
-    except BaseException:
-        connection.close()
-        raise
+    connection.connect((host, port))
     return connection
 
 
@@ -46,25 +42,23 @@ def raw(port, data, timeout=10.0, host="127.0.0.1"):
 def collect(connections, timeout=10.0):
     """Reads all of these to their ends at once. Returns (bytes, time.monotonic() at the end) for each, in order."""
     deadline = time.monotonic() + scale(timeout)
-    received = {connection.fileno(): bytearray() for connection in connections}
-    by_fd = {connection.fileno(): connection for connection in connections}
+    received = {connection: bytearray() for connection in connections}
     ends = {}
-    poller = select.poll()
-    for fd in by_fd:
-        poller.register(fd, select.POLLIN)
-    while len(ends) < len(connections):
-        left = deadline - time.monotonic()
-        assert left > 0, f"{len(connections) - len(ends)} of {len(connections)} connections are still open"
-        for fd, _ in poller.poll(left * 1000):
-            try:
-                data = by_fd[fd].recv(262144)
-            except ConnectionError:
+    with selectors.DefaultSelector() as selector:
+        for connection in connections:
+            selector.register(connection, selectors.EVENT_READ)
+        while len(ends) < len(connections):
+            left = deadline - time.monotonic()
+            assert left > 0, f"{len(connections) - len(ends)} of {len(connections)} connections are still open"
+            for key, _ in selector.select(left):
                 data = b""
-            received[fd] += data
-            if not data:
-                ends[fd] = time.monotonic()
-                poller.unregister(fd)
-    return [(bytes(received[fd]), ends[fd]) for fd in by_fd]
+                with contextlib.suppress(ConnectionError):
+                    data = key.fileobj.recv(262144)
+                received[key.fileobj] += data
+                if not data:
+                    ends[key.fileobj] = time.monotonic()
+                    selector.unregister(key.fileobj)
+    return [(bytes(received[connection]), ends[connection]) for connection in connections]
 
 
 class Answer:
@@ -73,10 +67,9 @@ class Answer:
     def __init__(self, data):
         head, separator, self.body = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
-        match = re.fullmatch(r"(HTTP/1\.[01]) (\d{3}) ?(.*)", first)
+        match = re.fullmatch(r"HTTP/1\.[01] (\d{3}) ?.*", first)
         assert separator and match, f"not an HTTP answer: {data[:200]!r}"
-        self.version, status, self.reason = match.groups()
-        self.status = int(status)
+        self.status = int(match[1])
         self.headers = {}
         for line in lines:
             name, colon, value = line.partition(":")
@@ -85,7 +78,7 @@ class Answer:
             self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
 
     def __repr__(self):
-        return f"<{self.status} {self.reason} {self.headers} {self.body[:100]!r} ({len(self.body)} bytes)>"
+        return f"<{self.status} {self.headers} {self.body[:100]!r} ({len(self.body)} bytes)>"
 
 
 def ask(port, data, timeout=10.0, host="127.0.0.1"):

@@ -75,8 +75,8 @@ class Server:
 
     def listen(self):
         """Takes connections, from now on or again."""
-        family = _family(self.host)
-        self._listener = listener = self.namespace.socket(family) if self.namespace else socket.socket(family)
+        make = self.namespace.socket if self.namespace else socket.socket
+        self._listener = listener = make(_family(self.host))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((self.host, self.port))
         listener.listen(256)
@@ -96,24 +96,18 @@ class Server:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self, listener):
-        while True:
-            try:
+        with contextlib.suppress(OSError):
+            while True:
                 connection, _ = listener.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            self.connections.add(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                self.accepted += 1
+                self.connections.add(connection)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
-        try:
+        with connection, contextlib.suppress(OSError, EOFError):  # the other side has left
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.serve(connection)
-        except (OSError, EOFError):
-            pass  # the other side has left
-        finally:
-            self.connections.discard(connection)
-            connection.close()
+        self.connections.discard(connection)
 
 
 class Request:
@@ -198,16 +192,19 @@ class RedisProxy(Server):
             back = threading.Thread(target=self._pass_back, args=(target, connection), daemon=True)
             back.start()
             try:
-                self.forward(connection, target)
+                self._pass_on(connection, target)
             finally:
                 with contextlib.suppress(OSError):
                     target.shutdown(socket.SHUT_RDWR)
                 back.join()
 
-    def forward(self, connection, target):
-        """Passes on what the client says, until it ends."""
+    def _pass_on(self, connection, target):
         with connection.makefile("rb") as reader:
-            while command := self._read_command(reader):
+            while line := reader.readline():
+                command = []
+                for _ in range(int(line[1:])):
+                    size = int(reader.readline()[1:])
+                    command.append(reader.read(size + 2)[:-2])
                 self.commands.append(command)
                 if command[0] == self.break_before:
                     self.break_before = None
@@ -218,16 +215,6 @@ class RedisProxy(Server):
                     self._swallow = connection
                 words = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
                 target.sendall(b"*%d\r\n" % len(command) + words)
-
-    @staticmethod
-    def _read_command(reader):
-        line = reader.readline()
-        assert line[:1] in (b"*", b""), f"not a Redis command: {line!r}"
-        command = []
-        for _ in range(int(line[1:] or 0)):
-            size = int(reader.readline()[1:])
-            command.append(reader.read(size + 2)[:-2])
-        return command
 
     def pass_back(self, connection, data):
         """Passes on what Redis says."""

@@ -14,10 +14,10 @@ TIME = re.compile(r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000)\]")
 
 def line_after(one, data, host="127.0.0.1"):
     """The one access line of a request, its time left out, and the answer's body."""
-    port, before = one.port, len(one.stdout)
+    port, before = one.port, len(one.access_lines())
     begun = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     answer = ask(port, data, host=host)
-    line = eventually(lambda: one.stdout[before:])[0]
+    line = eventually(lambda: one.access_lines()[before:])[0]
     logged = datetime.datetime.strptime(TIME.search(line)[1], "%d/%b/%Y:%H:%M:%S %z")
     assert begun <= logged <= datetime.datetime.now(datetime.timezone.utc)
     return TIME.sub("[]", line), answer

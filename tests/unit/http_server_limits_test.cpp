@@ -227,11 +227,14 @@ TEST_F(HttpServerLimitsTest, GoesOnAfterItRanOutOfDescriptors) {
   const UniqueFd client = TcpSocket();
   const int lowest_free = ::dup(client.get());
   ::close(lowest_free);
-  const FileLimit no_more(static_cast<rlim_t>(lowest_free));
+  int status = 0;
   const Stopwatch watch;
-  ASSERT_TRUE(Connect(client, port()));
-  Deliver(client, Get("/a"));
-  EXPECT_EQ(AnswerOn(client).status, 200);
+  {
+    // Nothing is expected in here: UBSan, which looks at what a failure prints, has no descriptor either.
+    const FileLimit no_more(static_cast<rlim_t>(lowest_free));
+    if (Connect(client, port()) && Send(client, Get("/a"))) status = AnswerOn(client).status;
+  }
+  EXPECT_EQ(status, 200);
   EXPECT_LT(watch.Elapsed(), seconds(5)) << "the idle one's time is not yet over";
   EXPECT_TRUE(AwaitClosed(idle)) << "it makes room for one that has something to say";
 }
