@@ -96,6 +96,36 @@ def test_each_image_runs_by_itself_and_not_as_root(docker, built, options):
             assert docker("inspect", "--format", "{{.State.ExitCode}}", started) == "0"
 
 
+NEWER = ["openat2", "clone3", "statx", "faccessat2", "close_range", "rseq"]  # than Linux 4.4
+
+
+@pytest.mark.parametrize("error, calls", [(38, NEWER), (1, [call for call in NEWER if call != "clone3"])],
+                         ids=["unknown", "forbidden"])
+def test_each_image_serves_without_newer_system_calls(docker, built, tmp_path, error, calls):
+    profile = {"defaultAction": "SCMP_ACT_ALLOW",
+               "syscalls": [{"names": calls, "action": "SCMP_ACT_ERRNO", "errnoRet": error}]}
+    (tmp_path / "seccomp.json").write_text(json.dumps(profile))
+    for service in SERVICES:
+        port = free_port()
+        published = () if service == "worker" else ("--publish", f"{port}:80")
+        with container(docker, "--security-opt", f"seccomp={tmp_path}/seccomp.json", *published,
+                       f"{PREFIX}/{service}:v0.1") as started:
+            said = "INFO:worker:Waiting for" if service == "worker" else f"{service.upper()} running on port 80"
+            eventually(lambda: said in docker("logs", started), 20, what="its log")
+            page = "index.html" if service == "webui" else ""
+            assert service == "worker" or get(f"http://localhost:{port}/{page}")[0] == 200
+
+
+def test_where_threads_are_forbidden_an_image_says_so_and_what_helps(docker, built, tmp_path):
+    profile = {"defaultAction": "SCMP_ACT_ALLOW",
+               "syscalls": [{"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]}
+    (tmp_path / "seccomp.json").write_text(json.dumps(profile))
+    for service in SERVICES:
+        ended = run("docker", "run", "--rm", "--security-opt", f"seccomp={tmp_path}/seccomp.json",
+                    f"{PREFIX}/{service}:v0.1", check=False)
+        assert ended.returncode == 1 and "seccomp=unconfined, helps" in ended.stdout, ended.stdout
+
+
 def test_webuis_image_carries_the_page_and_all_that_it_names(docker, built):
     port = free_port()
     page = read("webui/files/index.html")
