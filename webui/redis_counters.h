@@ -59,8 +59,8 @@ class RedisCounters final : public CountersReader {
   std::mutex mutex_;
   std::condition_variable_any wanted_;  ///< For the thread.
   std::condition_variable read_;        ///< For those who have asked.
-  Clock::time_point asked_;  ///< The latest time at which somebody asked.
-  Clock::time_point begun_;  ///< When the reading began that gave result_.
+  Clock::time_point asked_;             ///< The latest time at which somebody asked.
+  Clock::time_point begun_;             ///< When the reading began that gave result_.
   Result result_;
   std::jthread thread_;
 };
