@@ -40,7 +40,7 @@ class Dialer {
   /// requested.
   UniqueFd Dial(std::chrono::milliseconds timeout, const std::stop_token& stop);
 
-  [[nodiscard]] const Endpoint& server() const { return server_; }
+  [[nodiscard]] const Endpoint& Server() const { return server_; }
 
  private:
   struct Lookups;

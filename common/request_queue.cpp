@@ -38,8 +38,8 @@ bool RequestQueue::Submit(std::unique_ptr<Connection>& connection) {
   {
     const std::lock_guard lock(mutex_);
     if (stopped_ || !HasRoomFor(*connection)) return false;
-    if (NeedsThread()) StartThread();
-    if (threads_.empty()) return false;
+    // When the system has no thread to spare, those that run serve the queue, more slowly.
+    if (NeedsThread() && !StartThread() && threads_.empty()) return false;
     if (connection->complete) complete_bytes_ += connection->received.size();
     connection->record.queued = std::chrono::steady_clock::now();
     (connection->complete ? complete_ : arriving_).push_back(std::move(connection));
@@ -65,11 +65,12 @@ bool RequestQueue::NeedsThread() const {
   return threads_.size() < max_threads_ && idle <= complete_.size() + arriving_.size();
 }
 
-void RequestQueue::StartThread() {
+bool RequestQueue::StartThread() {
   try {
     threads_.emplace_back([this, serve = make_server_()] { Run(serve); });
+    return true;
   } catch (const std::system_error&) {
-    // The system has no thread to spare: those that run serve the queue, more slowly.
+    return false;
   }
 }
 

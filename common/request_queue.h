@@ -56,7 +56,8 @@ class RequestQueue {
   [[nodiscard]] bool HasRoomFor(const Connection& connection) const;
   /// For one request more than wait now.
   [[nodiscard]] bool NeedsThread() const;
-  void StartThread();
+  /// False when the system has no thread to spare.
+  bool StartThread();
   void Run(const Server& serve);
   Line* NextLine();
   void ShowWaiting() const;

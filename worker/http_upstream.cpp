@@ -22,10 +22,10 @@ constexpr size_t kDigestDigits = 64;
 class DialledClient final : public httplib::ClientImpl {
  public:
   DialledClient(Dialer& dialer, std::stop_token stop, std::chrono::milliseconds answer_timeout)
-      : httplib::ClientImpl(dialer.server().host, dialer.server().port),
+      : httplib::ClientImpl(dialer.Server().host, dialer.Server().port),
         dialer_(dialer),
         stop_(std::move(stop)) {
-    const Endpoint& server = dialer.server();
+    const Endpoint& server = dialer.Server();
     set_read_timeout(answer_timeout);
     set_write_timeout(kWriteTimeout);
     // A name that is an IPv6 address needs brackets, which httplib leaves out.
@@ -48,7 +48,7 @@ class DialledClient final : public httplib::ClientImpl {
       UniqueFd fd = dialer_.Dial(kConnectTimeout, stop_);
       // A descriptor of our own: httplib closes its one before the callback is gone.
       shared_ = UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
-      if (!shared_) throw UnreachableError(dialer_.server(), ErrorText(errno));
+      if (!shared_) throw UnreachableError(dialer_.Server(), ErrorText(errno));
       interrupt_.emplace(stop_, [this] { ::shutdown(shared_.get(), SHUT_RDWR); });
       socket.sock = fd.Release();
       return true;
