@@ -328,12 +328,10 @@ void HttpServer::TakeBackServed() {
 void HttpServer::WriteOn(Connection& connection) {
   const WriteResult result = WritePiece(connection);
   if (result == WriteResult::kMore) return;
-  Finish(connection);
-  if (result == WriteResult::kBroken || MayClose(connection)) {
-    Close(connection);
-  } else {
-    ::shutdown(connection.fd.get(), SHUT_WR);
+  if (FinishAndLinger(connection, result)) {
     Park(Unpark(connection), Connection::Stage::kLingering);
+  } else {
+    Close(connection);
   }
 }
 
@@ -451,11 +449,10 @@ void HttpServer::BeginAnswer(std::unique_ptr<Connection> connection) {
   const WriteResult result = connection->record.status ? WritePiece(*connection) : WriteResult::kBroken;
   if (result == WriteResult::kMore) {
     connection->stage = Connection::Stage::kWriting;
-  } else {
-    Finish(*connection);
-    if (result == WriteResult::kBroken || MayClose(*connection)) return;
-    ::shutdown(connection->fd.get(), SHUT_WR);
+  } else if (FinishAndLinger(*connection, result)) {
     connection->stage = Connection::Stage::kLingering;
+  } else {
+    return;
   }
   GiveBack(std::move(connection));
 }
@@ -478,6 +475,13 @@ void HttpServer::Finish(Connection& connection) {
   if (record.status) record.body_bytes = answer.sent - std::min(answer.sent, answer.head_bytes);
   access_log_.Write(record);
   Forget();
+}
+
+bool HttpServer::FinishAndLinger(Connection& connection, WriteResult result) {
+  Finish(connection);
+  if (result == WriteResult::kBroken || MayClose(connection)) return false;
+  ::shutdown(connection.fd.get(), SHUT_WR);
+  return true;
 }
 
 void HttpServer::Forget() {

@@ -90,6 +90,8 @@ class HttpServer {
   void Serve(Exchange& exchange, Connection& connection);
   void BeginAnswer(std::unique_ptr<Connection> connection);
   void Finish(Connection& connection);
+  /// False when nothing is to be awaited of the client, so that the connection can be closed.
+  bool FinishAndLinger(Connection& connection, WriteResult result);
   void Forget();
   void GiveBack(std::unique_ptr<Connection> connection);
   bool AwaitAnswers(Clock::time_point deadline);

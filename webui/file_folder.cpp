@@ -57,7 +57,7 @@ UniqueFd OpenBeneath(int root, std::string path) {
     if (!next) return {};
     if (const auto target = LinkTarget(next)) {
       if (target->starts_with('/') || ++links > kMaxLinks) return {};
-      path.insert(0, last ? *target : *target + '/');
+      path.insert(0, last && !is_folder ? *target : *target + '/');
     } else if (last) {
       // O_NONBLOCK: a pipe must not hold the request up before it is found out. A file with a slash behind is
       // none.
