@@ -78,7 +78,6 @@ class FakeHandler final : public HttpHandler {
 /// A server on loopback, with FakeHandler.
 class HttpServerTest : public ::testing::Test {
  protected:
-  explicit HttpServerTest(bool debug = false) : log_("test", debug) {}
   ~HttpServerTest() override { handler_.gate().Open(); }
 
   void Start(const HttpServer::Options& options = {}, ListenSocket socket = Listen("127.0.0.1", 0)) {
@@ -104,17 +103,6 @@ class HttpServerTest : public ::testing::Test {
 
   /// Waits until the server has seen everything that was delivered: it takes connections in their order.
   void Settle() const { EXPECT_EQ(Ask(port(), "nonsense\r\n\r\n").status, 400); }
-
-  /// The lines of the log, from the request or message on, once there are so many.
-  [[nodiscard]] std::vector<std::string> AwaitLogLines(size_t count) const {
-    EXPECT_TRUE(Eventually([&] { return log_.Lines().size() >= count; }));
-    std::vector<std::string> lines = log_.Lines();
-    for (std::string& line : lines) {
-      if (const size_t time_end = line.find("] \""); time_end != std::string::npos)
-        line.erase(0, time_end + 2);
-    }
-    return lines;
-  }
 
   CapturedLog log_;
   FakeHandler handler_;

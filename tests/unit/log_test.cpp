@@ -79,11 +79,6 @@ TEST(LogTest, KeepsTheLinesOfThreadsApartAlsoWhenSignalsInterruptThem) {
   EXPECT_TRUE(lines == expected) << "lines are mixed or lost";
 }
 
-TEST(LogTest, GoesOnWhenNobodyReadsAnyMore) {
-  Log log("rng", false, -1);
-  log.Line("nobody hears this");
-}
-
 TEST(EscapedTest, WritesControlCharactersAndWhatIsNotAsciiAsHex) {
   EXPECT_EQ(Escaped("GET /a b~ HTTP/1.1"), "GET /a b~ HTTP/1.1");
   EXPECT_EQ(Escaped("\n\t\x1b\x1f\x7f"), "\\x0a\\x09\\x1b\\x1f\\x7f");

@@ -156,12 +156,5 @@ TEST(MetricsTest, CountsExactlyWhileItIsRead) {
   EXPECT_EQ(samples.at(R"(y_total{step="one"})"), kThreads * kTimes);
 }
 
-TEST(MetricsTest, WhatNoMetricsMadeMeasuresNothing) {
-  Counter().Increment();
-  Gauge().Set(1);
-  Histogram().Observe(seconds(1));
-  CounterTable().Increment({"x"});
-}
-
 }  // namespace
 }  // namespace dockercoins

@@ -1,6 +1,5 @@
 #include "tests/unit/sockets.h"
 
-#include <arpa/inet.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,7 +8,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
@@ -66,6 +64,11 @@ UniqueFd ConnectTo(uint16_t port) {
   return fd;
 }
 
+UniqueFd Accept(const ListenSocket& listener) {
+  AwaitReadable(listener.fd.get(), kPatienceMs);
+  return UniqueFd(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+}
+
 bool Send(const UniqueFd& fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t sent = ::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL);
@@ -119,59 +122,24 @@ bool AwaitClosed(const UniqueFd& fd) {
 
 bool IsReadable(const UniqueFd& fd) { return AwaitReadable(fd.get(), 0); }
 
-ClosedPort::ClosedPort(const std::string& address, uint16_t port) : fd_(TcpSocket()) {
-  sockaddr_in bound = Loopback(port);
+ClosedPort::ClosedPort() : fd_(TcpSocket()) {
+  sockaddr_in bound = Loopback(0);
   socklen_t size = sizeof(bound);
-  Check(::inet_pton(AF_INET, address.c_str(), &bound.sin_addr) == 1, "inet_pton");
   Check(::bind(fd_.get(), reinterpret_cast<const sockaddr*>(&bound), size) == 0, "bind");
   Check(::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&bound), &size) == 0, "getsockname");
   port_ = ntohs(bound.sin_port);
 }
 
-FullListener::FullListener(const std::string& address, uint16_t port) : socket_(Listen(address, port)) {
+FullListener::FullListener() : socket_(Listen("127.0.0.1", 0)) {
   Check(::listen(socket_.fd.get(), 0) == 0, "listen");
-  sockaddr_storage bound{};
-  socklen_t size = sizeof(bound);
-  Check(::getsockname(socket_.fd.get(), reinterpret_cast<sockaddr*>(&bound), &size) == 0, "getsockname");
+  const sockaddr_in bound = Loopback(port());
   for (UniqueFd& fd : waiting_) {
     fd = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&bound), size);
+    ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&bound), sizeof(bound));
     // The kernel answers in its own time; one that is still unanswered by then stays so.
     pollfd waiting{.fd = fd.get(), .events = POLLOUT, .revents = 0};
     ::poll(&waiting, 1, 20);
   }
-}
-
-FakeServer::FakeServer(std::function<void(const UniqueFd&)> serve, const std::string& address, uint16_t port)
-    : serve_(std::move(serve)),
-      socket_(Listen(address, port)),
-      thread_([this](const std::stop_token& stop) { Run(stop); }) {}
-
-FakeServer::~FakeServer() {
-  thread_.request_stop();
-  ::shutdown(socket_.fd.get(), SHUT_RDWR);
-}
-
-void FakeServer::Run(const std::stop_token& stop) {
-  while (!stop.stop_requested()) {
-    AwaitReadable(socket_.fd.get(), kPatienceMs);
-    const UniqueFd connection(::accept4(socket_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (connection) serve_(connection);
-  }
-}
-
-std::string ReceiveRequest(const UniqueFd& fd) {
-  constexpr std::string_view kHeadEnd = "\r\n\r\n";
-  constexpr std::string_view kLength = "Content-Length: ";
-  std::string request;
-  while (!request.ends_with(kHeadEnd)) {
-    const std::string byte = Receive(fd, 1);
-    if (byte.empty()) return request;
-    request += byte;
-  }
-  const size_t length = request.find(kLength);
-  if (length == std::string::npos) return request;
-  return request + Receive(fd, std::strtoull(request.c_str() + length + kLength.size(), nullptr, 10));
 }
 
 }  // namespace dockercoins

@@ -3,12 +3,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "common/listen.h"
 #include "common/unique_fd.h"
@@ -24,6 +21,9 @@ UniqueFd TcpSocket();
 [[nodiscard]] bool Connect(const UniqueFd& fd, uint16_t port);
 /// A connection to a port of 127.0.0.1.
 UniqueFd ConnectTo(uint16_t port);
+
+/// The next connection that somebody makes to it.
+UniqueFd Accept(const ListenSocket& listener);
 
 /// Sends all of `text`; false when the other side has closed the connection.
 bool Send(const UniqueFd& fd, std::string_view text);
@@ -41,7 +41,7 @@ std::optional<std::string> ReceiveAll(const UniqueFd& fd);
 /// A port where nobody listens, and nobody will as long as this lives.
 class ClosedPort {
  public:
-  explicit ClosedPort(const std::string& address = "127.0.0.1", uint16_t port = 0);
+  ClosedPort();
   [[nodiscard]] uint16_t port() const { return port_; }
 
  private:
@@ -52,34 +52,12 @@ class ClosedPort {
 /// A listener that never answers a connection attempt, because its queue is full.
 class FullListener {
  public:
-  explicit FullListener(const std::string& address = "127.0.0.1", uint16_t port = 0);
+  FullListener();
   [[nodiscard]] uint16_t port() const { return socket_.port; }
 
  private:
   ListenSocket socket_;
   std::array<UniqueFd, 8> waiting_;
 };
-
-/// A server that gives every connection to `serve` and closes it after, one at a time.
-class FakeServer {
- public:
-  explicit FakeServer(std::function<void(const UniqueFd&)> serve, const std::string& address = "127.0.0.1",
-                      uint16_t port = 0);
-  ~FakeServer();
-  FakeServer(const FakeServer&) = delete;
-  FakeServer& operator=(const FakeServer&) = delete;
-
-  [[nodiscard]] uint16_t port() const { return socket_.port; }
-
- private:
-  void Run(const std::stop_token& stop);
-
-  const std::function<void(const UniqueFd&)> serve_;
-  ListenSocket socket_;
-  std::jthread thread_;
-};
-
-/// Reads an HTTP request, with the body that its Content-Length declares.
-std::string ReceiveRequest(const UniqueFd& fd);
 
 }  // namespace dockercoins
