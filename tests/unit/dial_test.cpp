@@ -75,7 +75,9 @@ TEST(DialTest, SaysWhoCannotBeReachedAndWhyAndLeavesNoDescriptorBehind) {
   const Endpoint refusing{.host = "127.0.0.1", .port = closed.port()};
   const int before = ::dup(0);
   ::close(before);
+  const Stopwatch watch;
   EXPECT_EQ(Failure(refusing), refusing.ToString() + ": connection refused");
+  EXPECT_LT(watch.Elapsed(), kPatience / 2) << "it tries no address twice";
   // TCP knows no broadcast.
   EXPECT_EQ(Failure({.host = "255.255.255.255", .port = 80}), "255.255.255.255:80: network is unreachable");
   EXPECT_EQ(Failure(Name("nobody", 80, [] { return Addresses(); })), "nobody:80: name or service not known");
@@ -92,7 +94,7 @@ TEST(DialTest, SilenceEndsWithTheTimeOrAStop) {
   EXPECT_GE(watch.Elapsed(), milliseconds(150));
   std::stop_source stop;
   std::jthread stopper([&] {
-    std::this_thread::sleep_for(milliseconds(50));  // So that it has begun; the outcome is the same if not.
+    std::this_thread::sleep_for(milliseconds(1100));  // So that the second attempt has begun.
     stop.request_stop();
   });
   EXPECT_EQ(Failure(silent, kPatience, stop.get_token()), silent.ToString() + ": interrupted");
