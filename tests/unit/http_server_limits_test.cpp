@@ -129,6 +129,22 @@ TEST_F(HttpServerLimitsTest, GoesOnServingASlowClient) {
   EXPECT_EQ(Receive(client, 4'000'000).size(), 4'000'000U);
 }
 
+TEST_F(HttpServerLimitsTest, CutsTheSlowestOffWhenMoreThanFiveHundredAndTwelveAreSlowToRead) {
+  const FileLimit limit(6'000);
+  Start();
+  size_t cut = 0;
+  // After a second, which a busy machine may take, all are cut off: then another 600 are tried.
+  for (int tries = 0; cut != 88 && tries < 5; ++tries) {
+    const auto clients = Many(600, Get("/endless"));
+    EXPECT_TRUE(Eventually([&] {
+      cut = static_cast<size_t>(
+          std::ranges::count_if(clients, [](const UniqueFd& c) { return !Send(c, "x"); }));
+      return cut >= 88;
+    }));
+  }
+  EXPECT_EQ(cut, 88U);
+}
+
 TEST_F(HttpServerLimitsTest, HasRoomForFourThousandWaitingRequests) { ExpectRoom(Get("/a"), 4'096); }
 
 TEST_F(HttpServerLimitsTest, HasRoomForTwoMebibytesOfWaitingRequests) {
