@@ -31,21 +31,11 @@ class AdminServer {
   void SetNotReady(const std::string& reason);
 
  private:
-  class Handler final : public HttpHandler {
-   public:
-    explicit Handler(const Metrics& metrics) : metrics_(metrics) {}
-    [[nodiscard]] std::string_view AllowedMethods(std::string_view path) const override;
-    void Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
-               std::stop_token cut) override;
-    void SetNotReady(const std::string& reason);
+  void AnswerReadiness(HttpResponse& response);
 
-   private:
-    const Metrics& metrics_;
-    std::mutex mutex_;
-    std::optional<std::string> not_ready_;
-  };
-
-  Handler handler_;
+  std::mutex mutex_;
+  std::optional<std::string> not_ready_;  ///< Under mutex_.
+  const Routes routes_;
   std::unique_ptr<HttpServer> server_;
 };
 

@@ -13,18 +13,9 @@ namespace dockercoins {
 namespace {
 
 constexpr int kContinue = 100;
-constexpr int kNotFound = 404;
-constexpr int kMethodNotAllowed = 405;
-constexpr int kPayloadTooLarge = 413;
-constexpr int kInternalServerError = 500;
 
-bool Lists(std::string_view methods, std::string_view method) {
-  for (size_t at = methods.find(method); at != std::string_view::npos; at = methods.find(method, at + 1)) {
-    const size_t end = at + method.size();
-    const bool starts = at == 0 || methods[at - 1] == ' ';
-    if (starts && (end == methods.size() || methods[end] == ',')) return true;
-  }
-  return false;
+bool Lists(const std::string& methods, const std::string& method) {
+  return (", " + methods + ", ").find(", " + method + ", ") != std::string::npos;
 }
 
 /// RFC 9112, section 3.2.2: a server accepts `GET http://host/path` as well.
@@ -66,8 +57,8 @@ void Convert(HttpResponse from, httplib::Response& to) {
 /// httplib's server without its sockets and threads.
 class Exchange::Server final : public httplib::Server {
  public:
-  Server(HttpHandler& handler, Log& log, std::stop_token cut)
-      : handler_(handler), log_(log), cut_(std::move(cut)) {
+  Server(const Routes& routes, Log& log, std::stop_token cut)
+      : routes_(routes), log_(log), cut_(std::move(cut)) {
     set_expect_100_continue_handler([this](const httplib::Request& request, httplib::Response& response) {
       const int refused = Refuse(request, response);
       return refused != 0 ? refused : kContinue;
@@ -113,20 +104,21 @@ class Exchange::Server final : public httplib::Server {
     Convert(std::move(error), response);
   }
 
-  /// Sets the refusal of a request that the handler need not see, and returns its status; 0 when there is
+  /// Sets the refusal of a request that no action answers, and returns its status; 0 when there is
   /// none.
   int Refuse(const httplib::Request& request, httplib::Response& response) {
     connection_->record.path = request.path;
-    const std::string_view allowed = handler_.AllowedMethods(request.path);
-    if (allowed.empty()) {
+    const Route* route = FindRoute(routes_, request.path);
+    action_ = route == nullptr ? Action() : route->prepare(request.path);
+    if (!action_) {
       SetError(response, kNotFound, "there is no such path");
-    } else if (!Lists(allowed, request.method)) {
-      response.set_header("Allow", std::string(allowed));
-      SetError(response, kMethodNotAllowed, "allowed are " + std::string(allowed));
+    } else if (!Lists(route->methods, request.method)) {
+      response.set_header("Allow", route->methods);
+      SetError(response, kMethodNotAllowed, "allowed are " + route->methods);
     } else if (request.method == "POST" &&
-               request.get_header_value_u64("Content-Length") > handler_.MaxBodyBytes()) {
-      SetError(response, kPayloadTooLarge,
-               "at most " + std::to_string(handler_.MaxBodyBytes()) + " bytes are taken");
+               request.get_header_value_u64("Content-Length") > route->max_body_bytes) {
+      SetError(response, kContentTooLarge,
+               "at most " + std::to_string(route->max_body_bytes) + " bytes are taken");
     } else {
       return 0;
     }
@@ -136,8 +128,8 @@ class Exchange::Server final : public httplib::Server {
   void Answer(const httplib::Request& request, httplib::Response& response, const BodyReader& body) {
     HttpResponse answer;
     try {
-      handler_.Serve({.method = request.method, .path = request.path, .arrived = connection_->record.queued},
-                     answer, body, cut_);
+      action_({.method = request.method, .path = request.path, .arrived = connection_->record.queued}, answer,
+              body, cut_);
     } catch (const std::exception& error) {
       log_.Error(std::string("In an answer: ") + error.what());
       answer = {};
@@ -150,15 +142,16 @@ class Exchange::Server final : public httplib::Server {
     Convert(std::move(answer), response);
   }
 
-  HttpHandler& handler_;
+  const Routes& routes_;
   Log& log_;
   const std::stop_token cut_;
-  Connection* connection_ = nullptr;  ///< The one at hand.
+  Connection* connection_ = nullptr;  ///< The one at hand,
+  Action action_;                     ///< and what answers it.
   size_t body_bytes_ = 0;             ///< How much of its answer is body, besides what a source gives.
 };
 
-Exchange::Exchange(HttpHandler& handler, Log& log, std::stop_token cut)
-    : server_(std::make_unique<Server>(handler, log, std::move(cut))) {}
+Exchange::Exchange(const Routes& routes, Log& log, std::stop_token cut)
+    : server_(std::make_unique<Server>(routes, log, std::move(cut))) {}
 
 Exchange::~Exchange() = default;
 

@@ -15,8 +15,8 @@ namespace dockercoins {
 /// For one thread. It uses httplib::Server's protected process_request, so the library's version is pinned.
 class Exchange {
  public:
-  /// `handler` and `log` must outlive this.
-  Exchange(HttpHandler& handler, Log& log, std::stop_token cut);
+  /// `routes` and `log` must outlive this.
+  Exchange(const Routes& routes, Log& log, std::stop_token cut);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;

@@ -1,26 +1,41 @@
 #include "common/http_handler.h"
 
+#include <algorithm>
+
 namespace dockercoins {
+
+Route Route::To(const std::string& path, const std::string& methods, Action action, uint64_t max_body_bytes) {
+  return {.name = path,
+          .methods = methods,
+          .matches = [path](std::string_view other) { return other == path; },
+          .prepare = [action = std::move(action)](std::string_view /*path*/) { return action; },
+          .max_body_bytes = max_body_bytes};
+}
+
+const Route* FindRoute(const Routes& routes, std::string_view path) {
+  const auto found = std::ranges::find_if(routes, [&](const Route& route) { return route.matches(path); });
+  return found == routes.end() ? nullptr : &*found;
+}
 
 const char* StatusText(int status) {
   switch (status) {
-    case 400:
+    case kBadRequest:
       return "Bad Request";
-    case 404:
+    case kNotFound:
       return "Not Found";
-    case 405:
+    case kMethodNotAllowed:
       return "Method Not Allowed";
-    case 408:
+    case kRequestTimeout:
       return "Request Timeout";
-    case 413:
+    case kContentTooLarge:
       return "Content Too Large";
-    case 414:
+    case kUriTooLong:
       return "URI Too Long";
-    case 431:
+    case kHeadTooLarge:
       return "Request Header Fields Too Large";
-    case 500:
+    case kInternalServerError:
       return "Internal Server Error";
-    case 503:
+    case kServiceUnavailable:
       return "Service Unavailable";
     default:
       return "Error";
@@ -47,9 +62,6 @@ void HttpResponse::SetError(int error_status, const std::string& reason) {
   SetContent(RefusalText(status, reason), "text/plain; charset=utf-8");
 }
 
-void HttpResponse::SetStopping() {
-  constexpr int kServiceUnavailable = 503;
-  SetError(kServiceUnavailable, "the service is stopping");
-}
+void HttpResponse::SetStopping() { SetError(kServiceUnavailable, "the service is stopping"); }
 
 }  // namespace dockercoins

@@ -48,30 +48,42 @@ struct HttpResponse {
   void SetStopping();
 };
 
-/// What a service answers over HTTP. Called by several threads at once where its server has several.
-class HttpHandler {
- public:
-  virtual ~HttpHandler() = default;
+/// Answers a request (HEAD as GET: the body is left out for it); `body` is a POST's. When `cut` is requested,
+/// what still runs should end, with SetStopping. An exception becomes a 500 and a line in the log.
+using Action = std::function<void(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
+                                  const std::stop_token& cut)>;
 
-  /// The methods that `path` (decoded) knows, as an Allow header lists them: "GET, HEAD". Empty: 404. POST is
-  /// possible at "/" only.
-  [[nodiscard]] virtual std::string_view AllowedMethods(std::string_view path) const = 0;
+/// Paths that are answered alike: an endpoint. Called by several threads at once where the server has
+/// several.
+struct Route {
+  std::string name;     ///< Requests are counted by it.
+  std::string methods;  ///< As an Allow header lists them: "GET, HEAD". POST is possible at "/" only.
+  std::function<bool(std::string_view path)> matches;    ///< `path` is decoded.
+  std::function<Action(std::string_view path)> prepare;  ///< What answers a path that matches; none: 404.
+  uint64_t max_body_bytes = 0;  ///< A body of more bytes than this, declared or counted, is refused with 413.
 
-  /// The routes that requests are counted by: few, however many paths there are.
-  [[nodiscard]] virtual std::vector<std::string> Routes() const { return {}; }
-
-  /// The one of Routes() that `path` (decoded) belongs to; anything else: none of them.
-  [[nodiscard]] virtual std::string_view Route(std::string_view /*path*/) const { return ""; }
-
-  /// A body of more bytes than this, declared or counted, is refused with 413.
-  [[nodiscard]] virtual uint64_t MaxBodyBytes() const { return 0; }
-
-  /// Answers an allowed request (HEAD as GET: the body is left out for it); `body` is a POST's. When `cut` is
-  /// requested, what still runs should end, with SetStopping. An exception becomes a 500 and a line in the
-  /// log.
-  virtual void Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
-                     std::stop_token cut) = 0;
+  /// The route of one path, which is its name.
+  static Route To(const std::string& path, const std::string& methods, Action action,
+                  uint64_t max_body_bytes = 0);
 };
+
+/// All that a service answers; the first that matches counts.
+using Routes = std::vector<Route>;
+
+/// The route that matches `path`; null when there is none.
+const Route* FindRoute(const Routes& routes, std::string_view path);
+
+// The statuses that services and server answer (RFC 9110, section 15).
+constexpr int kFound = 302;
+constexpr int kBadRequest = 400;
+constexpr int kNotFound = 404;
+constexpr int kMethodNotAllowed = 405;
+constexpr int kRequestTimeout = 408;
+constexpr int kContentTooLarge = 413;
+constexpr int kUriTooLong = 414;
+constexpr int kHeadTooLarge = 431;
+constexpr int kInternalServerError = 500;
+constexpr int kServiceUnavailable = 503;
 
 /// The reason phrase of a status that a service answers (RFC 9110, section 15).
 const char* StatusText(int status);

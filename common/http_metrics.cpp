@@ -17,24 +17,30 @@ std::vector<std::string> Statuses() {
   return {"200", "302", "400", "404", "405", "408", "413", "414", "417", "431", "500", "503", kNoStatus};
 }
 
+std::vector<std::string> Names(const Routes& routes) {
+  std::vector<std::string> names;
+  for (const Route& route : routes) names.push_back(route.name);
+  return names;
+}
+
 }  // namespace
 
-HttpMetrics::HttpMetrics(Metrics& metrics, const HttpHandler& handler)
-    : handler_(handler),
+HttpMetrics::HttpMetrics(Metrics& metrics, const Routes& routes)
+    : routes_(routes),
       requests_(metrics.AddCounterTable(
           "http_requests_total",
           "Requests that are over, one for each line of the access log; status \"none\": without an answer.",
-          {{.name = "route", .values = handler.Routes()},
+          {{.name = "route", .values = Names(routes)},
            {.name = "method", .values = Methods()},
            {.name = "status", .values = Statuses()}})),
       waiting_(metrics.AddGauge("http_requests_waiting", "Requests that wait in line.")),
       queue_(metrics.AddHistogram("http_request_queue_seconds",
                                   "Time that requests waited in line before they were served.")) {
-  std::vector<std::string> names = handler.Routes();
+  std::vector<std::string> names = Names(routes);
   names.emplace_back("other");
   for (const std::string& name : names) {
-    routes_.push_back(
-        {.name = name,
+    times_.push_back(
+        {.route = name,
          .duration = metrics.AddHistogram(
              "http_request_duration_seconds",
              "Time that requests took from the end of the line to the end of their answer.",
@@ -45,17 +51,22 @@ HttpMetrics::HttpMetrics(Metrics& metrics, const HttpHandler& handler)
   }
 }
 
+std::string_view HttpMetrics::NameOf(std::string_view path) const {
+  const Route* route = FindRoute(routes_, path);
+  return route == nullptr ? "" : std::string_view(route->name);
+}
+
 void HttpMetrics::Count(std::string_view method, std::string_view path, std::optional<int> status) const {
-  requests_.Increment({handler_.Route(path), method, status ? std::to_string(*status) : kNoStatus});
+  requests_.Increment({NameOf(path), method, status ? std::to_string(*status) : kNoStatus});
 }
 
 void HttpMetrics::ObserveTimes(std::string_view path, std::chrono::nanoseconds waited,
                                std::chrono::nanoseconds served, std::chrono::nanoseconds total) const {
   queue_.Observe(waited);
-  const auto known = std::ranges::find(routes_, handler_.Route(path), &Route::name);
-  const Route& route = known == routes_.end() ? routes_.back() : *known;
-  route.duration.Observe(total);
-  route.service.Observe(served);
+  const auto known = std::ranges::find(times_, NameOf(path), &Times::route);
+  const Times& times = known == times_.end() ? times_.back() : *known;
+  times.duration.Observe(total);
+  times.service.Observe(served);
 }
 
 }  // namespace dockercoins

@@ -16,7 +16,7 @@ namespace dockercoins {
 class HttpMetrics {
  public:
   /// Both must outlive this.
-  HttpMetrics(Metrics& metrics, const HttpHandler& handler);
+  HttpMetrics(Metrics& metrics, const Routes& routes);
 
   /// A request is over. `path`: decoded, without the query; no `status`: it got no answer.
   void Count(std::string_view method, std::string_view path, std::optional<int> status) const;
@@ -30,17 +30,19 @@ class HttpMetrics {
   [[nodiscard]] Gauge Waiting() const { return waiting_; }
 
  private:
-  struct Route {
-    std::string name;
+  struct Times {
+    std::string route;
     Histogram duration;
     Histogram service;
   };
 
-  const HttpHandler& handler_;
+  [[nodiscard]] std::string_view NameOf(std::string_view path) const;
+
+  const Routes& routes_;
   const CounterTable requests_;
   const Gauge waiting_;
   const Histogram queue_;
-  std::vector<Route> routes_;  ///< The last one is that of all other paths.
+  std::vector<Times> times_;  ///< The last are those of all other paths.
 };
 
 }  // namespace dockercoins

@@ -49,9 +49,6 @@ constexpr size_t kMaxParkedBytes = size_t{2} * 1024 * 1024;
 /// server's thread.
 constexpr size_t kMaxBufferedRequest = size_t{16} * 1024;
 
-constexpr int kServiceUnavailable = 503;
-constexpr int kRequestTimeout = 408;
-
 UniqueFd Checked(int fd, const char* what) {
   if (fd < 0) throw StartError(std::string(what) + ": " + std::strerror(errno));
   return UniqueFd(fd);
@@ -87,7 +84,7 @@ bool MayClose(const Connection& connection) { return connection.complete && !Has
 
 }  // namespace
 
-HttpServer::HttpServer(ListenSocket socket, const Options& options, HttpHandler& handler, Log& log)
+HttpServer::HttpServer(ListenSocket socket, const Options& options, const Routes& routes, Log& log)
     : options_(options),
       socket_(std::move(socket)),
       access_log_(options.log_access ? &log : nullptr, options.metrics),
@@ -95,8 +92,8 @@ HttpServer::HttpServer(ListenSocket socket, const Options& options, HttpHandler&
       wake_(Checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       queue_(
           options.threads,
-          [this, &handler, &log] {
-            return [this, exchange = std::make_shared<Exchange>(handler, log, cut_.get_token())](
+          [this, &routes, &log] {
+            return [this, exchange = std::make_shared<Exchange>(routes, log, cut_.get_token())](
                        Connection& connection) { Serve(*exchange, connection); };
           },
           [this](std::unique_ptr<Connection> connection) { BeginAnswer(std::move(connection)); },

@@ -42,8 +42,8 @@ class HttpServer {
     const HttpMetrics* metrics = nullptr;  ///< Counts what goes into the access log, if it is there.
   };
 
-  /// Serves what arrives at `socket` by `handler`. `handler`, `log` and the metrics must outlive this.
-  HttpServer(ListenSocket socket, const Options& options, HttpHandler& handler, Log& log);
+  /// Serves what arrives at `socket` by `routes`. `routes`, `log` and the metrics must outlive this.
+  HttpServer(ListenSocket socket, const Options& options, const Routes& routes, Log& log);
   /// Stops, if that has not been done.
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;

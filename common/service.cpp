@@ -7,11 +7,11 @@
 namespace dockercoins {
 
 void ServeHttp(const std::string& name, const ListenSettings& settings, const HttpServer::Options& options,
-               HttpHandler& handler, Metrics& metrics, Log& log, StopSignal& stop) {
-  const HttpMetrics http_metrics(metrics, handler);
+               const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop) {
+  const HttpMetrics http_metrics(metrics, routes);
   HttpServer::Options counted = options;
   counted.metrics = &http_metrics;
-  HttpServer server(Listen(settings.address, settings.port), counted, handler, log);
+  HttpServer server(Listen(settings.address, settings.port), counted, routes, log);
   AdminServer admin(settings, metrics, log);
   DropPrivileges(log);
 

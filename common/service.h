@@ -15,6 +15,6 @@ namespace dockercoins {
 ///
 /// `name` is the one in `NAME running on port N`. What it measures goes into `metrics`. Throws StartError.
 void ServeHttp(const std::string& name, const ListenSettings& settings, const HttpServer::Options& options,
-               HttpHandler& handler, Metrics& metrics, Log& log, StopSignal& stop);
+               const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop);
 
 }  // namespace dockercoins

@@ -8,8 +8,6 @@
 namespace dockercoins {
 namespace {
 
-constexpr int kBadRequest = 400;
-constexpr int kPayloadTooLarge = 413;
 /// The contract's limit: far beyond what the lesson needs, and hashed in well under a second.
 constexpr uint64_t kMaxBodyBytes = 64ULL * 1024 * 1024;
 
@@ -18,26 +16,19 @@ constexpr uint64_t kMaxBodyBytes = 64ULL * 1024 * 1024;
 HasherService::HasherService(std::string hostname, std::chrono::milliseconds delay)
     : hostname_(std::move(hostname)), delay_(delay) {}
 
-std::string_view HasherService::AllowedMethods(std::string_view path) const {
-  return path == "/" ? "GET, HEAD, POST" : "";
+Routes HasherService::MakeRoutes() const {
+  const auto answer = [this](const HttpRequest& request, HttpResponse& response, const BodyReader& body,
+                             const std::stop_token& cut) {
+    if (request.method == "POST") {
+      Hash(response, body, cut);
+    } else {
+      response.SetContent("HASHER running on " + hostname_ + "\n", "text/html; charset=utf-8");
+    }
+  };
+  return {Route::To("/", "GET, HEAD, POST", answer, kMaxBodyBytes)};
 }
 
-std::vector<std::string> HasherService::Routes() const { return {"/"}; }
-
-std::string_view HasherService::Route(std::string_view path) const { return path; }
-
-uint64_t HasherService::MaxBodyBytes() const { return kMaxBodyBytes; }
-
-void HasherService::Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
-                          std::stop_token cut) {
-  if (request.method == "POST") {
-    Hash(response, body, std::move(cut));
-  } else {
-    response.SetContent("HASHER running on " + hostname_ + "\n", "text/html; charset=utf-8");
-  }
-}
-
-void HasherService::Hash(HttpResponse& response, const BodyReader& body, std::stop_token cut) const {
+void HasherService::Hash(HttpResponse& response, const BodyReader& body, const std::stop_token& cut) const {
   Sha256 sha256;
   uint64_t bytes = 0;
   const bool whole = body([&](const char* data, size_t size) {
@@ -47,14 +38,14 @@ void HasherService::Hash(HttpResponse& response, const BodyReader& body, std::st
     return true;
   });
   if (bytes > kMaxBodyBytes) {
-    response.SetError(kPayloadTooLarge, "at most " + std::to_string(kMaxBodyBytes) + " bytes are taken");
+    response.SetError(kContentTooLarge, "at most " + std::to_string(kMaxBodyBytes) + " bytes are taken");
     return;
   }
   if (!whole) {
     response.SetError(kBadRequest, "the body did not arrive as it was declared");
     return;
   }
-  if (!SleepFor(delay_, std::move(cut))) {
+  if (!SleepFor(delay_, cut)) {
     response.SetStopping();
     return;
   }

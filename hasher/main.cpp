@@ -26,10 +26,10 @@ void Run() {
   Log log(kProgram.name, ReadDebug());
 
   Metrics metrics;
-  HasherService service(Hostname(), delay);
+  const HasherService service(Hostname(), delay);
   // Half of them may read bodies that are still arriving, and 64 requests together take one DELAY.
   const HttpServer::Options many_at_a_time = {.threads = 128};
-  ServeHttp("HASHER", settings, many_at_a_time, service, metrics, log, stop);
+  ServeHttp("HASHER", settings, many_at_a_time, service.MakeRoutes(), metrics, log, stop);
 }
 
 }  // namespace

@@ -26,10 +26,10 @@ void Run() {
   Log log(kProgram.name, ReadDebug());
 
   Metrics metrics;
-  RngService service(Hostname(), delay);
+  const RngService service(Hostname(), delay);
   // One thread: this is the bottleneck that the scaling lesson is about.
   const HttpServer::Options one_at_a_time = {.threads = 1, .skip_clients_that_left = true};
-  ServeHttp("RNG", settings, one_at_a_time, service, metrics, log, stop);
+  ServeHttp("RNG", settings, one_at_a_time, service.MakeRoutes(), metrics, log, stop);
 }
 
 }  // namespace

@@ -16,8 +16,6 @@ namespace dockercoins {
 namespace {
 
 constexpr const char* kUrandom = "/dev/urandom";
-constexpr const char* kNumberRoute = "/N";
-constexpr int kBadRequest = 400;
 
 /// True for "/" and a run of digits.
 bool IsNumberPath(std::string_view path) {
@@ -40,29 +38,27 @@ RngService::RngService(std::string hostname, std::chrono::milliseconds delay)
   if (!urandom_) throw StartError(std::string(kUrandom) + ": " + std::strerror(errno));
 }
 
-std::string_view RngService::AllowedMethods(std::string_view path) const {
-  return path == "/" || IsNumberPath(path) ? "GET, HEAD" : "";
-}
-
-std::vector<std::string> RngService::Routes() const { return {"/", kNumberRoute}; }
-
-std::string_view RngService::Route(std::string_view path) const {
-  if (IsNumberPath(path)) return kNumberRoute;
-  return path == "/" ? path : "";
-}
-
-void RngService::Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& /*body*/,
-                       std::stop_token cut) {
-  if (request.path == "/") {
+Routes RngService::MakeRoutes() const {
+  const auto answer_root = [this](const auto& /*request*/, HttpResponse& response, auto&&...) {
     response.SetContent("RNG running on " + hostname_ + "\n", "text/html; charset=utf-8");
-    return;
-  }
-  const auto bytes = WantedBytes(request.path);
+  };
+  const auto answer_bytes = [this](const HttpRequest& request, HttpResponse& response, const auto& /*body*/,
+                                   const std::stop_token& cut) { AnswerBytes(request.path, response, cut); };
+  return {Route::To("/", "GET, HEAD", answer_root),
+          {.name = "/N",
+           .methods = "GET, HEAD",
+           .matches = IsNumberPath,
+           .prepare = [answer_bytes](std::string_view /*path*/) { return answer_bytes; }}};
+}
+
+void RngService::AnswerBytes(std::string_view path, HttpResponse& response,
+                             const std::stop_token& cut) const {
+  const auto bytes = WantedBytes(path);
   if (!bytes) {
     response.SetError(kBadRequest, "at most " + std::to_string(kMaxBytes) + " bytes are given at once");
     return;
   }
-  if (!SleepFor(delay_, std::move(cut))) {
+  if (!SleepFor(delay_, cut)) {
     response.SetStopping();
     return;
   }

@@ -31,10 +31,10 @@ void Run() {
 
   Metrics metrics;
   RedisCounters counters(redis_url, metrics);
-  WebuiService service(counters, files, assets);
+  const WebuiService service(counters, files, assets);
   // As many as browsers may wait at once while Redis hangs; they are started when they are needed.
   const HttpServer::Options a_class_at_a_time = {.threads = 128};
-  ServeHttp("WEBUI", settings, a_class_at_a_time, service, metrics, log, stop);
+  ServeHttp("WEBUI", settings, a_class_at_a_time, service.MakeRoutes(), metrics, log, stop);
 }
 
 }  // namespace

@@ -10,12 +10,8 @@
 namespace dockercoins {
 namespace {
 
-constexpr int kFound = 302;
-constexpr int kServiceUnavailable = 503;
 constexpr const char* kJson = "application/json; charset=utf-8";
-constexpr std::string_view kAssets = "/assets/";
-constexpr const char* kAssetsRoute = "/assets/FILE";
-constexpr const char* kFilesRoute = "/FILE";
+constexpr const char* kMethods = "GET, HEAD";
 
 /// Unix seconds, with milliseconds.
 double Now() {
@@ -30,31 +26,7 @@ std::string Dump(const nlohmann::ordered_json& json) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-}  // namespace
-
-WebuiService::WebuiService(CountersReader& counters, const std::filesystem::path& files,
-                           const std::filesystem::path& assets)
-    : counters_(counters), files_(files), assets_(assets) {}
-
-std::optional<OpenFile> WebuiService::OpenAt(std::string_view path) const {
-  if (path.starts_with(kAssets)) return assets_.Open(path.substr(kAssets.size()));
-  return files_.Open(path.substr(1));
-}
-
-std::string_view WebuiService::AllowedMethods(std::string_view path) const {
-  const bool known = path == "/" || path == "/json" || (path.starts_with('/') && OpenAt(path).has_value());
-  return known ? "GET, HEAD" : "";
-}
-
-std::vector<std::string> WebuiService::Routes() const { return {"/", "/json", kAssetsRoute, kFilesRoute}; }
-
-std::string_view WebuiService::Route(std::string_view path) const {
-  if (path == "/" || path == "/json" || !path.starts_with('/')) return path;
-  return path.starts_with(kAssets) ? kAssetsRoute : kFilesRoute;
-}
-
-void WebuiService::Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& /*body*/,
-                         std::stop_token /*cut*/) {
+void AddCommonHeaders(HttpResponse& response) {
   // The page loads nothing from elsewhere; the chart's legend has styles in its elements.
   response.headers.emplace_back(
       "Content-Security-Policy",
@@ -62,17 +34,56 @@ void WebuiService::Serve(const HttpRequest& request, HttpResponse& response, con
       "frame-ancestors 'self'");
   response.headers.emplace_back("X-Content-Type-Options", "nosniff");
   response.headers.emplace_back("Referrer-Policy", "no-referrer");
-  if (request.path == "/") {
-    response.status = kFound;
-    response.headers.emplace_back("Location", "index.html");
-  } else if (request.path == "/json") {
-    ServeCounters(request.arrived, response);
-  } else {
-    ServeFile(request.path, response);
-  }
 }
 
-void WebuiService::ServeCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response) {
+void AnswerFile(const std::shared_ptr<OpenFile>& file, std::string_view path, HttpResponse& response) {
+  AddCommonHeaders(response);
+  // An edited file shows on reload.
+  response.headers.emplace_back("Cache-Control", "no-cache");
+  response.SetSource(file->size, MediaType(path), [file](uint64_t offset, char* data, size_t size) -> size_t {
+    // 0 when the file has become shorter meanwhile.
+    const ssize_t count = ::pread(file->fd.get(), data, size, static_cast<off_t>(offset));
+    return count < 0 ? 0 : static_cast<size_t>(count);
+  });
+}
+
+/// The route to all files of `folder`, each below `prefix`.
+Route RouteToFiles(const std::string& prefix, const FileFolder& folder) {
+  const auto prepare = [&folder, prefix](std::string_view path) -> Action {
+    auto opened = folder.Open(path.substr(prefix.size()));
+    if (!opened) return {};
+    return [file = std::make_shared<OpenFile>(std::move(*opened))](const HttpRequest& request,
+                                                                   HttpResponse& response, auto&&...) {
+      AnswerFile(file, request.path, response);
+    };
+  };
+  return {.name = prefix + "FILE",
+          .methods = kMethods,
+          .matches = [prefix](std::string_view path) { return path.starts_with(prefix); },
+          .prepare = prepare};
+}
+
+}  // namespace
+
+WebuiService::WebuiService(CountersReader& counters, const std::filesystem::path& files,
+                           const std::filesystem::path& assets)
+    : counters_(counters), files_(files), assets_(assets) {}
+
+Routes WebuiService::MakeRoutes() const {
+  const auto redirect = [](const auto& /*request*/, HttpResponse& response, auto&&...) {
+    AddCommonHeaders(response);
+    response.status = kFound;
+    response.headers.emplace_back("Location", "index.html");
+  };
+  const auto answer_counters = [this](const HttpRequest& request, HttpResponse& response, auto&&...) {
+    AnswerCounters(request.arrived, response);
+  };
+  return {Route::To("/", kMethods, redirect), Route::To("/json", kMethods, answer_counters),
+          RouteToFiles("/assets/", assets_), RouteToFiles("/", files_)};
+}
+
+void WebuiService::AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response) const {
+  AddCommonHeaders(response);
   response.headers.emplace_back("Cache-Control", "no-store");
   try {
     const Counters counters = counters_.Read(asked);
@@ -86,23 +97,6 @@ void WebuiService::ServeCounters(std::chrono::steady_clock::time_point asked, Ht
     response.status = kServiceUnavailable;
     response.SetContent(Dump({{"error", error.what()}}), kJson);
   }
-}
-
-void WebuiService::ServeFile(const std::string& path, HttpResponse& response) {
-  auto opened = OpenAt(path);
-  if (!opened) {
-    constexpr int kNotFound = 404;
-    response.SetError(kNotFound, "the file has just gone");
-    return;
-  }
-  // An edited file shows on reload.
-  response.headers.emplace_back("Cache-Control", "no-cache");
-  const auto file = std::make_shared<OpenFile>(std::move(*opened));
-  response.SetSource(file->size, MediaType(path), [file](uint64_t offset, char* data, size_t size) -> size_t {
-    // 0 when the file has become shorter meanwhile.
-    const ssize_t count = ::pread(file->fd.get(), data, size, static_cast<off_t>(offset));
-    return count < 0 ? 0 : static_cast<size_t>(count);
-  });
 }
 
 }  // namespace dockercoins

@@ -20,26 +20,23 @@
 namespace dockercoins {
 
 /// Answers with the path, once the body has come, unless the path says what else is to happen.
-class FakeHandler final : public HttpHandler {
+class FakeHandler {
  public:
-  [[nodiscard]] std::string_view AllowedMethods(std::string_view path) const override {
-    if (path == "/") return "GET, HEAD, POST";
-    if (path == "/odd") return "FORGET, GETTER";
-    return path.starts_with("/") && path != "/nowhere" ? "GET, HEAD" : "";
-  }
-
-  [[nodiscard]] uint64_t MaxBodyBytes() const override { return 2'000'000; }
-  [[nodiscard]] std::vector<std::string> Routes() const override { return {"/", "/page", "/held"}; }
-  [[nodiscard]] std::string_view Route(std::string_view path) const override { return path; }
-
-  void Serve(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
-             std::stop_token cut) override {
-    {
-      const std::lock_guard lock(mutex_);
-      paths_.push_back(request.path);
-    }
-    Answer(request, response, body, std::move(cut));
-    if (request.path == "/fail") throw std::runtime_error("out of luck");
+  /// "/" takes bodies; "/page" and "/held" are counted by their names, all others as one.
+  [[nodiscard]] Routes MakeRoutes() {
+    const Action serve = [this](const HttpRequest& request, HttpResponse& response, const BodyReader& body,
+                                const std::stop_token& cut) {
+      {
+        const std::lock_guard lock(mutex_);
+        paths_.push_back(request.path);
+      }
+      Answer(request, response, body, cut);
+      if (request.path == "/fail") throw std::runtime_error("out of luck");
+    };
+    Route rest = Route::To("other", "GET, HEAD", serve);
+    rest.matches = [](std::string_view path) { return path.starts_with("/") && path != "/nowhere"; };
+    return {Route::To("/", "GET, HEAD, POST", serve, 2'000'000), Route::To("/odd", "FORGET, GETTER", serve),
+            Route::To("/page", "GET, HEAD", serve), Route::To("/held", "GET, HEAD", serve), std::move(rest)};
   }
 
   [[nodiscard]] Gate& gate() { return gate_; }
@@ -52,11 +49,11 @@ class FakeHandler final : public HttpHandler {
 
  private:
   void Answer(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
-              std::stop_token cut) {
+              const std::stop_token& cut) {
     response.SetContent(request.path, "text/html");
     if (request.path.starts_with("/held")) gate_.Pass();
     if (request.path == "/headers") response.headers.emplace_back("X-Fake", "yes");
-    if (request.path == "/until-cut" && !SleepFor(kPatience, std::move(cut))) response.SetStopping();
+    if (request.path == "/until-cut" && !SleepFor(kPatience, cut)) response.SetStopping();
     if (request.path.starts_with("/status/")) response.SetError(std::stoi(request.path.substr(8)), "so");
     if (request.path == "/stream") response.SetSource(300'000, "text/plain", Fill);
     if (request.path == "/endless") response.SetSource(1'000'000'000'000, "text/plain", Fill);
@@ -81,7 +78,7 @@ class HttpServerTest : public ::testing::Test {
   ~HttpServerTest() override { handler_.gate().Open(); }
 
   void Start(const HttpServer::Options& options = {}, ListenSocket socket = Listen("127.0.0.1", 0)) {
-    server_ = std::make_unique<HttpServer>(std::move(socket), options, handler_, log_.log());
+    server_ = std::make_unique<HttpServer>(std::move(socket), options, routes_, log_.log());
     server_->Start();
   }
 
@@ -106,6 +103,7 @@ class HttpServerTest : public ::testing::Test {
 
   CapturedLog log_;
   FakeHandler handler_;
+  const Routes routes_ = handler_.MakeRoutes();
   std::unique_ptr<HttpServer> server_;
 };
 

@@ -135,7 +135,7 @@ TEST_F(HttpServerTest, ALargeBodyHasItsTurnAfterTenOthers) {
 
 TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
   Metrics metrics;
-  const HttpMetrics http_metrics(metrics, handler_);
+  const HttpMetrics http_metrics(metrics, routes_);
   Start({.skip_clients_that_left = true, .metrics = &http_metrics});
   const auto await_waiting = [&metrics](int count) {
     return Eventually([&] { return Samples(metrics).at("http_requests_waiting") == count; });
