@@ -5,7 +5,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -19,6 +18,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "common/poll.h"
 
 namespace dockercoins {
 namespace {
@@ -85,20 +86,13 @@ int LookUp(const Endpoint& server, int flags, std::vector<SocketAddress>& addres
 
 /// Waits until the connection attempt on `fd` is over; returns its errno, 0 for success.
 int AwaitConnection(int fd, Clock::time_point deadline) {
-  for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-    pollfd waiting{.fd = fd, .events = POLLOUT, .revents = 0};
-    const int ready = ::poll(&waiting, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready < 0) return errno;
-    if (ready == 0) return ETIMEDOUT;
-    int error = 0;
-    socklen_t size = sizeof(error);
-    ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    // A stop shuts the socket down: ready, without an error, and not connected.
-    if (error == 0 && (waiting.revents & POLLHUP) != 0) error = ECONNABORTED;
-    return error;
-  }
+  const short happened = PollUntil(fd, POLLOUT, deadline);
+  if (happened == 0) return ETIMEDOUT;
+  int error = 0;
+  socklen_t size = sizeof(error);
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  // A stop shuts the socket down: ready, without an error, and not connected.
+  return error == 0 && (happened & POLLHUP) != 0 ? ECONNABORTED : error;
 }
 
 /// Connects to one address; returns no descriptor and sets `error` on failure.
@@ -135,6 +129,7 @@ struct Dialer::Lookups {
 
   void Run(const Endpoint& server);
 
+  std::vector<SocketAddress> numeric;  ///< An address needs no name server, and no thread.
   std::mutex mutex;
   std::condition_variable_any changed;
   bool has_thread = false;
@@ -165,10 +160,7 @@ void Dialer::Lookups::Run(const Endpoint& server) {
 std::vector<SocketAddress> Dialer::Lookups::Find(const std::shared_ptr<Lookups>& lookups,
                                                  const Endpoint& server, Clock::time_point deadline,
                                                  const std::stop_token& stop) {
-  std::vector<SocketAddress> numeric;
-  // An address needs no name server, and no thread.
-  if (LookUp(server, AI_NUMERICHOST, numeric) == 0) return numeric;
-
+  if (!lookups->numeric.empty()) return lookups->numeric;
   std::unique_lock lock(lookups->mutex);
   const bool fresh = !lookups->addresses.empty() && Clock::now() - lookups->answered <= kAnswerLife;
   if (fresh) return lookups->addresses;
@@ -185,7 +177,9 @@ std::vector<SocketAddress> Dialer::Lookups::Find(const std::shared_ptr<Lookups>&
   return lookups->addresses;
 }
 
-Dialer::Dialer(Endpoint server) : server_(std::move(server)), lookups_(std::make_shared<Lookups>()) {}
+Dialer::Dialer(Endpoint server) : server_(std::move(server)), lookups_(std::make_shared<Lookups>()) {
+  LookUp(server_, AI_NUMERICHOST, lookups_->numeric);
+}
 
 Dialer::~Dialer() {
   const std::lock_guard lock(lookups_->mutex);

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/settings.h"
+#include "common/errors.h"
 
 namespace dockercoins {
 namespace {

@@ -1,5 +1,7 @@
 #include "common/metrics.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <prometheus/client_metric.h>
 #include <prometheus/collectable.h>
 #include <prometheus/counter.h>
@@ -7,17 +9,20 @@
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <ctime>
 #include <iterator>
 #include <limits>
 #include <numeric>
 #include <optional>
 #include <utility>
 
-#include "common/process_stats.h"
+#include "common/number.h"
+#include "common/unique_fd.h"
 
 namespace dockercoins {
 namespace {
@@ -52,25 +57,60 @@ prometheus::MetricFamily Single(const char* name, const char* help, prometheus::
   return {.name = name, .help = help, .type = type, .metric = {metric}};
 }
 
-/// The names are those of Prometheus's own client libraries
+std::chrono::nanoseconds CpuTime() {
+  timespec time{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+/// The second number of /proc/self/statm, in pages (proc(5)).
+std::optional<uint64_t> ResidentBytes() {
+  const UniqueFd file(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+  std::array<char, 128> buffer{};
+  const ssize_t size = file ? ::read(file.get(), buffer.data(), buffer.size()) : -1;
+  if (size <= 0) return std::nullopt;
+  std::string_view text(buffer.data(), static_cast<size_t>(size));
+  text.remove_prefix(std::min(text.find(' ') + 1, text.size()));
+  const auto pages = ParseNumber(text.substr(0, text.find(' ')));
+  if (!pages) return std::nullopt;
+  return *pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+struct CloseFolder {
+  void operator()(DIR* folder) const { ::closedir(folder); }
+};
+
+std::optional<uint64_t> OpenFds() {
+  const std::unique_ptr<DIR, CloseFolder> folder(::opendir("/proc/self/fd"));
+  if (!folder) return std::nullopt;
+  uint64_t count = 0;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread reads this folder.
+  while (const dirent* entry = ::readdir(folder.get())) {
+    if (entry->d_name[0] != '.') ++count;
+  }
+  // Without the one that reads them.
+  return count - 1;
+}
+
+/// What the kernel knows of this process; what it does not tell (/proc may be missing) is left out. The names
+/// are those of Prometheus's own client libraries
 /// (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics).
 class ProcessCollector final : public prometheus::Collectable {
  public:
   [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override {
     using prometheus::MetricType;
-    const ProcessStats stats = ReadProcessStats();
     std::vector<prometheus::MetricFamily> families = {
         Single("process_start_time_seconds", "When the process started, in Unix seconds.", MetricType::Gauge,
                Seconds(started_.time_since_epoch())),
         Single("process_cpu_seconds_total", "CPU time that the process has used, user and system.",
-               MetricType::Counter, Seconds(stats.cpu_time))};
-    if (stats.resident_bytes) {
+               MetricType::Counter, Seconds(CpuTime()))};
+    if (const auto bytes = ResidentBytes()) {
       families.push_back(Single("process_resident_memory_bytes", "Memory of the process that is in RAM.",
-                                MetricType::Gauge, static_cast<double>(*stats.resident_bytes)));
+                                MetricType::Gauge, static_cast<double>(*bytes)));
     }
-    if (stats.open_fds) {
+    if (const auto count = OpenFds()) {
       families.push_back(Single("process_open_fds", "Open file descriptors.", MetricType::Gauge,
-                                static_cast<double>(*stats.open_fds)));
+                                static_cast<double>(*count)));
     }
     return families;
   }

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <string_view>
 
 #include "common/log.h"
+#include "common/number.h"
 
 namespace dockercoins {
 namespace {
@@ -37,11 +37,9 @@ std::string WithoutPassword(std::string_view url) {
 
 uint64_t ReadNumber(const char* name, const char* default_value, uint64_t max, const std::string& allowed) {
   const std::string value = Variable(name).value_or(default_value);
-  uint64_t number = 0;
-  const char* end = value.data() + value.size();
-  const auto [parsed, error] = std::from_chars(value.data(), end, number);
-  if (error != std::errc() || parsed != end || number > max) Refuse(name, value, allowed);
-  return number;
+  const auto number = ParseNumber(value);
+  if (!number || *number > max) Refuse(name, value, allowed);
+  return *number;
 }
 
 uint16_t ReadPort(const char* name, const char* default_value, const char* zero) {

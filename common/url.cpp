@@ -1,10 +1,11 @@
 #include "common/url.h"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <optional>
 #include <stdexcept>
+
+#include "common/number.h"
 
 namespace dockercoins {
 namespace {
@@ -28,12 +29,12 @@ std::string_view CutBefore(std::string_view& text, std::string_view delimiters) 
   return rest;
 }
 
+/// A number up to the largest of its type.
 template <typename Number>
-Number ParseNumber(std::string_view digits) {
-  Number number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (error != std::errc() || end != digits.data() + digits.size()) Refuse("not a number");
-  return number;
+Number ReadNumber(std::string_view digits) {
+  const auto number = ParseNumber(digits);
+  if (!number || *number > std::numeric_limits<Number>::max()) Refuse("not a number");
+  return static_cast<Number>(*number);
 }
 
 bool IsHostCharacter(char c) {
@@ -61,7 +62,7 @@ Endpoint ParseEndpoint(std::string_view text, uint16_t default_port) {
   if (server.host.empty()) Refuse("no host");
   if (!text.empty()) {
     if (text.front() != ':') Refuse("something behind the host");
-    server.port = ParseNumber<uint16_t>(text.substr(1));
+    server.port = ReadNumber<uint16_t>(text.substr(1));
     if (server.port == 0) Refuse("port 0");
   }
   return server;
@@ -122,7 +123,7 @@ RedisUrl RedisUrl::Parse(std::string_view text) {
   url.server = ParseEndpoint(text, kRedisPort);
   if (!database.empty()) database.remove_prefix(1);
   if (!database.empty()) {
-    url.database = ParseNumber<uint32_t>(database);
+    url.database = ReadNumber<uint32_t>(database);
     if (url.database > std::numeric_limits<int32_t>::max()) Refuse("not a database");
   }
   return url;

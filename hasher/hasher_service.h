@@ -3,7 +3,7 @@
 #include <chrono>
 #include <string>
 
-#include "common/http_handler.h"
+#include "common/http/http_handler.h"
 
 namespace dockercoins {
 

@@ -1,7 +1,6 @@
-#include "common/hostname.h"
 #include "common/metrics.h"
-#include "common/program.h"
-#include "common/service.h"
+#include "common/service/program.h"
+#include "common/service/service.h"
 #include "hasher/hasher_service.h"
 
 namespace {

@@ -4,12 +4,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <optional>
 #include <utility>
 
-#include "common/settings.h"
+#include "common/errors.h"
+#include "common/number.h"
 #include "common/sleep.h"
 
 namespace dockercoins {
@@ -21,14 +20,6 @@ constexpr const char* kUrandom = "/dev/urandom";
 bool IsNumberPath(std::string_view path) {
   return path.starts_with('/') && path.size() > 1 &&
          path.find_first_not_of("0123456789", 1) == std::string_view::npos;
-}
-
-/// The number of bytes that a number path asks for, if it is within the limit.
-std::optional<uint64_t> WantedBytes(std::string_view path) {
-  uint64_t bytes = 0;
-  const auto [end, error] = std::from_chars(path.data() + 1, path.data() + path.size(), bytes);
-  if (error != std::errc() || bytes > RngService::kMaxBytes) return std::nullopt;
-  return bytes;
 }
 
 }  // namespace
@@ -53,8 +44,8 @@ Routes RngService::MakeRoutes() const {
 
 void RngService::AnswerBytes(std::string_view path, HttpResponse& response,
                              const std::stop_token& cut) const {
-  const auto bytes = WantedBytes(path);
-  if (!bytes) {
+  const auto bytes = ParseNumber(path.substr(1));
+  if (!bytes || *bytes > kMaxBytes) {
     response.SetError(kBadRequest, "at most " + std::to_string(kMaxBytes) + " bytes are given at once");
     return;
   }

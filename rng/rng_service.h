@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/http_handler.h"
+#include "common/http/http_handler.h"
 #include "common/unique_fd.h"
 
 namespace dockercoins {

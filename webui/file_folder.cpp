@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/settings.h"
+#include "common/errors.h"
 
 namespace dockercoins {
 namespace {

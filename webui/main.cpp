@@ -1,6 +1,6 @@
 #include "common/metrics.h"
-#include "common/program.h"
-#include "common/service.h"
+#include "common/service/program.h"
+#include "common/service/service.h"
 #include "webui/redis_counters.h"
 #include "webui/webui_service.h"
 

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <filesystem>
 
-#include "common/http_handler.h"
+#include "common/http/http_handler.h"
 #include "webui/file_folder.h"
 #include "webui/redis_counters.h"
 

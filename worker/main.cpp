@@ -1,9 +1,9 @@
 #include <thread>
 
-#include "common/admin_server.h"
 #include "common/metrics.h"
-#include "common/program.h"
-#include "common/stop_signal.h"
+#include "common/service/admin_server.h"
+#include "common/service/program.h"
+#include "common/service/stop_signal.h"
 #include "worker/http_upstream.h"
 #include "worker/miner.h"
 #include "worker/redis_ledger.h"

@@ -1,4 +1,4 @@
-#include "common/access_log.h"
+#include "common/http/access_log.h"
 
 #include <gtest/gtest.h>
 

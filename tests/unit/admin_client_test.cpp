@@ -1,4 +1,4 @@
-#include "common/admin_client.h"
+#include "common/service/admin_client.h"
 
 #include <gtest/gtest.h>
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 #include "common/sleep.h"
 #include "tests/unit/captured_log.h"
 #include "tests/unit/eventually.h"

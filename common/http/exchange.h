@@ -3,8 +3,8 @@
 #include <memory>
 #include <stop_token>
 
-#include "common/connection.h"
-#include "common/http_handler.h"
+#include "common/http/connection.h"
+#include "common/http/http_handler.h"
 #include "common/log.h"
 
 namespace dockercoins {
@@ -26,8 +26,8 @@ class Exchange {
   void Serve(Connection& connection);
 
  private:
-  class Server;
-  const std::unique_ptr<Server> server_;
+  class Httplib;
+  const std::unique_ptr<Httplib> httplib_;
 };
 
 }  // namespace dockercoins

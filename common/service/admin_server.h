@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "common/http_handler.h"
-#include "common/http_server.h"
+#include "common/http/http_handler.h"
+#include "common/http/http_server.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/settings.h"

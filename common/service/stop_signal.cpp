@@ -1,4 +1,4 @@
-#include "common/stop_signal.h"
+#include "common/service/stop_signal.h"
 
 #include <pthread.h>
 #include <unistd.h>

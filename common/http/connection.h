@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "common/http_handler.h"
-#include "common/request_head.h"
+#include "common/http/http_handler.h"
+#include "common/http/request_head.h"
 #include "common/unique_fd.h"
 
 namespace dockercoins {
@@ -26,6 +26,10 @@ struct RequestRecord {
   Time ready = {};                 ///< and when its answer was ready to be written.
   std::optional<int> status = {};
   std::optional<uint64_t> body_bytes = {};  ///< Sent, without the head.
+
+  // When its turn has come:
+  [[nodiscard]] Time::duration Waited() const { return *begun - queued; }
+  [[nodiscard]] Time::duration Served() const { return ready - *begun; }
 };
 
 /// An answer on its way to the client.

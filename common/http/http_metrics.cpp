@@ -1,4 +1,4 @@
-#include "common/http_metrics.h"
+#include "common/http/http_metrics.h"
 
 #include <algorithm>
 
@@ -21,6 +21,14 @@ std::vector<std::string> Names(const Routes& routes) {
   std::vector<std::string> names;
   for (const Route& route : routes) names.push_back(route.name);
   return names;
+}
+
+/// The path of a request that has not been parsed, as it came.
+std::string_view RawPath(std::string_view request_line) {
+  const size_t space = request_line.find(' ');
+  if (space == std::string_view::npos) return "";
+  request_line.remove_prefix(space + 1);
+  return request_line.substr(0, request_line.find_first_of(" ?"));
 }
 
 }  // namespace
@@ -51,22 +59,20 @@ HttpMetrics::HttpMetrics(Metrics& metrics, const Routes& routes)
   }
 }
 
-std::string_view HttpMetrics::NameOf(std::string_view path) const {
-  const Route* route = FindRoute(routes_, path);
-  return route == nullptr ? "" : std::string_view(route->name);
-}
-
-void HttpMetrics::Count(std::string_view method, std::string_view path, std::optional<int> status) const {
-  requests_.Increment({NameOf(path), method, status ? std::to_string(*status) : kNoStatus});
-}
-
-void HttpMetrics::ObserveTimes(std::string_view path, std::chrono::nanoseconds waited,
-                               std::chrono::nanoseconds served, std::chrono::nanoseconds total) const {
-  queue_.Observe(waited);
-  const auto known = std::ranges::find(times_, NameOf(path), &Times::route);
-  const Times& times = known == times_.end() ? times_.back() : *known;
-  times.duration.Observe(total);
-  times.service.Observe(served);
+void HttpMetrics::Count(const RequestRecord& record) const {
+  const std::string_view line = record.request_line;
+  const Route* route = FindRoute(routes_, record.path.empty() ? RawPath(line) : record.path);
+  const std::string_view name = route == nullptr ? "" : std::string_view(route->name);
+  // The times first: whoever sees a request counted finds them, too.
+  if (record.begun) {
+    queue_.Observe(record.Waited());
+    const auto known = std::ranges::find(times_, name, &Times::route);
+    const Times& times = known == times_.end() ? times_.back() : *known;
+    times.duration.Observe(std::chrono::steady_clock::now() - record.queued);
+    times.service.Observe(record.Served());
+  }
+  requests_.Increment(
+      {name, line.substr(0, line.find(' ')), record.status ? std::to_string(*record.status) : kNoStatus});
 }
 
 }  // namespace dockercoins

@@ -1,4 +1,4 @@
-#include "common/program.h"
+#include "common/service/program.h"
 
 #include <malloc.h>
 #include <sys/resource.h>
@@ -11,8 +11,8 @@
 #include <string_view>
 #include <system_error>
 
-#include "common/admin_client.h"
 #include "common/log.h"
+#include "common/service/admin_client.h"
 
 namespace dockercoins {
 namespace {

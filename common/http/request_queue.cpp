@@ -1,4 +1,4 @@
-#include "common/request_queue.h"
+#include "common/http/request_queue.h"
 
 #include <sys/socket.h>
 
@@ -20,11 +20,8 @@ constexpr size_t kTurnsOfComplete = 10;
 
 }  // namespace
 
-RequestQueue::RequestQueue(size_t threads, std::function<Server()> make_server, Done done, Gauge waiting)
-    : max_threads_(threads),
-      make_server_(std::move(make_server)),
-      done_(std::move(done)),
-      waiting_(waiting) {}
+RequestQueue::RequestQueue(size_t threads, Serve serve, Done done, Gauge waiting)
+    : max_threads_(threads), serve_(std::move(serve)), done_(std::move(done)), waiting_(waiting) {}
 
 RequestQueue::~RequestQueue() {
   {
@@ -67,14 +64,14 @@ bool RequestQueue::NeedsThread() const {
 
 bool RequestQueue::StartThread() {
   try {
-    threads_.emplace_back([this, serve = make_server_()] { Run(serve); });
+    threads_.emplace_back([this, thread = threads_.size()] { Run(thread); });
     return true;
   } catch (const std::system_error&) {
     return false;
   }
 }
 
-RequestQueue::Line* RequestQueue::NextLine() {
+RequestQueue::Queue* RequestQueue::NextQueue() {
   const size_t arriving_limit = std::max<size_t>(1, max_threads_ / 2);
   const bool arriving_may = !arriving_.empty() && arriving_in_service_ < arriving_limit;
   if (arriving_may && (complete_.empty() || turns_of_complete_ >= kTurnsOfComplete)) return &arriving_;
@@ -85,26 +82,31 @@ void RequestQueue::ShowWaiting() const {
   waiting_.Set(static_cast<double>(complete_.size() + arriving_.size()));
 }
 
-void RequestQueue::Run(const Server& serve) {
+std::unique_ptr<Connection> RequestQueue::TakeFrom(Queue& queue) {
+  auto connection = std::move(queue.front());
+  queue.pop_front();
+  if (connection->complete) complete_bytes_ -= connection->received.size();
+  turns_of_complete_ = connection->complete && !arriving_.empty() ? turns_of_complete_ + 1 : 0;
+  ShowWaiting();
+  return connection;
+}
+
+void RequestQueue::Run(size_t thread) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    Line* line = nullptr;
-    submitted_.wait(lock, [&] { return stopped_ || (line = NextLine()) != nullptr; });
+    Queue* queue = nullptr;
+    submitted_.wait(lock, [&] { return stopped_ || (queue = NextQueue()) != nullptr; });
     if (stopped_) return;
-    std::unique_ptr<Connection> connection = std::move(line->front());
-    line->pop_front();
-    ShowWaiting();
-    const bool arriving = line == &arriving_;
-    if (!arriving) complete_bytes_ -= connection->received.size();
-    turns_of_complete_ = arriving || arriving_.empty() ? 0 : turns_of_complete_ + 1;
+    std::unique_ptr<Connection> connection = TakeFrom(*queue);
+    const bool arriving = queue == &arriving_;
     in_service_.push_back(connection.get());
     if (arriving) ++arriving_in_service_;
 
     lock.unlock();
-    serve(*connection);
+    serve_(thread, *connection);
     lock.lock();
 
-    in_service_.erase(std::find(in_service_.begin(), in_service_.end(), connection.get()));
+    std::erase(in_service_, connection.get());
     if (arriving) --arriving_in_service_;
     lock.unlock();
     done_(std::move(connection));

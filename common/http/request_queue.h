@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "common/connection.h"
+#include "common/http/connection.h"
 #include "common/metrics.h"
 
 namespace dockercoins {
@@ -19,26 +19,25 @@ namespace dockercoins {
 /// the answer is ready, before it is written.
 ///
 /// With one thread this is DockerCoins' bottleneck, on purpose: the scaling lesson is about finding it.
-/// Requests whose body is still on its way stand in a second line, which gets half of the threads at most, so
+/// Requests whose body is still on its way wait in a second queue, which gets half of the threads at most, so
 /// that slow senders cannot take them all, and as long as complete requests wait a turn after ten of theirs.
 /// Threads are started when they are first needed.
 class RequestQueue {
  public:
-  /// Serves one connection; called by one thread only.
-  using Server = std::function<void(Connection&)>;
+  /// Serves a connection on thread number `thread`, from 0.
+  using Serve = std::function<void(size_t thread, Connection& connection)>;
   /// Takes a connection whose turn is over; called by any of the threads, which must not be held up.
   using Done = std::function<void(std::unique_ptr<Connection>)>;
 
-  /// `make_server` gives each thread a Server of its own; it is called under a lock. `waiting` shows how many
-  /// connections wait.
-  RequestQueue(size_t threads, std::function<Server()> make_server, Done done, Gauge waiting = {});
+  /// `waiting` shows how many connections wait.
+  RequestQueue(size_t threads, Serve serve, Done done, Gauge waiting = {});
   /// Waits for what is being served.
   ~RequestQueue();
   RequestQueue(const RequestQueue&) = delete;
   RequestQueue& operator=(const RequestQueue&) = delete;
 
-  /// Puts a connection at the end of its line. Returns false when that is full, when the system has no thread
-  /// to serve it, or after Stop: `connection` stays the caller's, who refuses it. Thread-safe.
+  /// Puts a connection at the end of its queue. Returns false when that is full, when the system has no
+  /// thread to serve it, or after Stop: `connection` stays the caller's, who refuses it. Thread-safe.
   [[nodiscard]] bool Submit(std::unique_ptr<Connection>& connection);
 
   /// Serves nothing more, and returns the connections that wait. Call it once.
@@ -51,29 +50,31 @@ class RequestQueue {
   void CutOff();
 
  private:
-  using Line = std::deque<std::unique_ptr<Connection>>;
+  using Queue = std::deque<std::unique_ptr<Connection>>;
 
   [[nodiscard]] bool HasRoomFor(const Connection& connection) const;
   /// For one request more than wait now.
   [[nodiscard]] bool NeedsThread() const;
   /// False when the system has no thread to spare.
   bool StartThread();
-  void Run(const Server& serve);
-  Line* NextLine();
+  void Run(size_t thread);
+  /// The queue whose first connection is next; null when none is.
+  Queue* NextQueue();
+  std::unique_ptr<Connection> TakeFrom(Queue& queue);
   void ShowWaiting() const;
 
   const size_t max_threads_;
-  const std::function<Server()> make_server_;
+  const Serve serve_;
   const Done done_;
   const Gauge waiting_;
   mutable std::mutex mutex_;
   std::condition_variable submitted_;
-  Line complete_;
-  Line arriving_;
+  Queue complete_;
+  Queue arriving_;
   std::vector<const Connection*> in_service_;
   size_t arriving_in_service_ = 0;
   size_t turns_of_complete_ = 0;  ///< In a row, while others waited in arriving_.
-  size_t complete_bytes_ = 0;     ///< Received of what stands in complete_.
+  size_t complete_bytes_ = 0;     ///< Received of what is in complete_.
   bool stopped_ = false;
   std::vector<std::jthread> threads_;
 };

@@ -3,13 +3,16 @@
 #include <functional>
 #include <string>
 
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/service/stop_signal.h"
 #include "common/settings.h"
-#include "common/stop_signal.h"
 
 namespace dockercoins {
+
+/// This machine's (or container's) name, as the services show it.
+std::string Hostname();
 
 /// Runs an HTTP service from its ports to its stop: binds them, gives up root, serves until `stop`.
 ///

@@ -1,4 +1,4 @@
-#include "common/access_log.h"
+#include "common/http/access_log.h"
 
 #include <array>
 #include <cstdio>
@@ -30,14 +30,6 @@ std::string Milliseconds(std::chrono::steady_clock::duration time) {
   return text.data();
 }
 
-/// The path of a request that has not been parsed, as it came.
-std::string_view RawPath(std::string_view request_line) {
-  const size_t space = request_line.find(' ');
-  if (space == std::string_view::npos) return "";
-  request_line.remove_prefix(space + 1);
-  return request_line.substr(0, request_line.find_first_of(" ?"));
-}
-
 }  // namespace
 
 std::string FormatAccessLine(const RequestRecord& record, std::chrono::system_clock::time_point time) {
@@ -56,20 +48,11 @@ std::string FormatAccessLine(const RequestRecord& record, std::chrono::system_cl
 
 void AccessLog::Write(const RequestRecord& record) const {
   if (log_ == nullptr) return;
-  const auto waited = record.begun ? *record.begun - record.queued : RequestRecord::Time::duration();
-  const auto worked = record.begun ? record.ready - *record.begun : RequestRecord::Time::duration();
-  if (metrics_ != nullptr) {
-    const std::string_view path = record.path.empty() ? RawPath(record.request_line) : record.path;
-    // In this order: whoever sees a request counted finds its times, too.
-    if (record.begun) {
-      metrics_->ObserveTimes(path, waited, worked, std::chrono::steady_clock::now() - record.queued);
-    }
-    metrics_->Count(record.request_line.substr(0, record.request_line.find(' ')), path, record.status);
-  }
+  if (metrics_ != nullptr) metrics_->Count(record);
   log_->Line(FormatAccessLine(record, std::chrono::system_clock::now()));
   if (record.begun && log_->WritesDebug()) {
-    log_->Debug("That request waited " + Milliseconds(waited) + " in line and was served in " +
-                Milliseconds(worked));
+    log_->Debug("That request waited " + Milliseconds(record.Waited()) + " in line and was served in " +
+                Milliseconds(record.Served()));
   }
 }
 

@@ -1,8 +1,10 @@
-#include "common/request_head.h"
+#include "common/http/request_head.h"
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
+
+#include "common/http/http_handler.h"
+#include "common/number.h"
 
 namespace dockercoins {
 namespace {
@@ -22,15 +24,6 @@ std::string_view Trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
-/// A number that is too large for 64 bits is the largest that is not.
-bool ParseNumber(std::string_view digits, uint64_t& number) {
-  const char* end = digits.data() + digits.size();
-  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is given, too.
-  const auto [parsed, error] = std::from_chars(digits.data(), end, number);
-  if (error == std::errc::result_out_of_range) number = UINT64_MAX;
-  return error != std::errc::invalid_argument && parsed == end;
-}
-
 /// RFC 9112, section 3: a method, a target and a version with one space between them. httplib judges the
 /// parts.
 bool IsRequestLine(std::string_view line) {
@@ -48,13 +41,14 @@ HeadProgress Refused(int status, const char* reason) {
 std::optional<HeadProgress> RefuseEarly(std::string_view head) {
   const size_t first_line = head.find('\n');
   if (std::min(first_line, head.size()) > RequestHead::kMaxRequestLineBytes) {
-    return Refused(414, "the request line is longer than 8 KiB");
+    return Refused(kUriTooLong, "the request line is longer than 8 KiB");
   }
-  if (head.size() > RequestHead::kMaxBytes) return Refused(431, "the request head is larger than 16 KiB");
-  if (head.find('\0') != std::string_view::npos) return Refused(400, "a NUL in the request head");
+  if (head.size() > RequestHead::kMaxBytes)
+    return Refused(kHeadTooLarge, "the request head is larger than 16 KiB");
+  if (head.find('\0') != std::string_view::npos) return Refused(kBadRequest, "a NUL in the request head");
   for (size_t at = head.find('\n'); at != std::string_view::npos; at = head.find('\n', at + 1)) {
     if (at == 0 || head[at - 1] != '\r')
-      return Refused(400, "a line of the request head ends without a carriage return");
+      return Refused(kBadRequest, "a line of the request head ends without a carriage return");
   }
   return std::nullopt;
 }
@@ -68,7 +62,7 @@ HeadProgress InspectHead(std::string_view received) {
   if (auto refused = RefuseEarly(all)) return *refused;
   if (!complete) return {};
 
-  if (!IsRequestLine(RequestLine(all))) return Refused(400, "the request line has another form");
+  if (!IsRequestLine(RequestLine(all))) return Refused(kBadRequest, "the request line has another form");
 
   RequestHead head{.bytes = all.size()};
   std::optional<std::string_view> length;
@@ -78,31 +72,31 @@ HeadProgress InspectHead(std::string_view received) {
   while (lines != kLineEnd && !lines.empty()) {
     const std::string_view line = lines.substr(0, lines.find(kLineEnd));
     lines.remove_prefix(line.size() + kLineEnd.size());
-    if (++headers > RequestHead::kMaxHeaders) return Refused(431, "more than 100 headers");
+    if (++headers > RequestHead::kMaxHeaders) return Refused(kHeadTooLarge, "more than 100 headers");
     const size_t colon = line.find(':');
     if (colon == 0 || colon == std::string_view::npos ||
         line.substr(0, colon).find_first_of(" \t") != std::string_view::npos) {
-      return Refused(400, "a line of the request head is not a header");
+      return Refused(kBadRequest, "a line of the request head is not a header");
     }
     const std::string_view name = line.substr(0, colon);
     const std::string_view value = Trimmed(line.substr(colon + 1));
     if (EqualsIgnoringCase(name, "content-length")) {
-      if (length) return Refused(400, "two Content-Length headers");
+      if (length) return Refused(kBadRequest, "two Content-Length headers");
       length = value;
     } else if (EqualsIgnoringCase(name, "transfer-encoding")) {
-      if (encoding) return Refused(400, "two Transfer-Encoding headers");
+      if (encoding) return Refused(kBadRequest, "two Transfer-Encoding headers");
       encoding = value;
     } else if (EqualsIgnoringCase(name, "expect")) {
       head.expects_continue = true;
     }
   }
-  if (length && encoding) return Refused(400, "both Content-Length and Transfer-Encoding");
+  if (length && encoding) return Refused(kBadRequest, "both Content-Length and Transfer-Encoding");
   if (encoding && !EqualsIgnoringCase(*encoding, "chunked"))
-    return Refused(400, "a Transfer-Encoding other than chunked");
+    return Refused(kBadRequest, "a Transfer-Encoding other than chunked");
   head.chunked = encoding.has_value();
-  if (length && !ParseNumber(*length, head.content_length)) {
-    return Refused(400, "Content-Length is not a number");
-  }
+  const auto declared = length ? ParseNumber(*length) : 0;
+  if (!declared) return Refused(kBadRequest, "Content-Length is not a number");
+  head.content_length = *declared;
   return {.head = head, .refusal = {}};
 }
 

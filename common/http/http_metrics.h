@@ -1,12 +1,11 @@
 #pragma once
 
-#include <chrono>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "common/http_handler.h"
+#include "common/http/connection.h"
+#include "common/http/http_handler.h"
 #include "common/metrics.h"
 
 namespace dockercoins {
@@ -18,13 +17,8 @@ class HttpMetrics {
   /// Both must outlive this.
   HttpMetrics(Metrics& metrics, const Routes& routes);
 
-  /// A request is over. `path`: decoded, without the query; no `status`: it got no answer.
-  void Count(std::string_view method, std::string_view path, std::optional<int> status) const;
-
-  /// A request has waited in line and then been served, until its answer was ready to be written; all in all,
-  /// from the end of the line to the end of the answer, it took `total`.
-  void ObserveTimes(std::string_view path, std::chrono::nanoseconds waited, std::chrono::nanoseconds served,
-                    std::chrono::nanoseconds total) const;
+  /// A request is over: counts it and, if it had its turn, its times.
+  void Count(const RequestRecord& record) const;
 
   /// How many requests wait in line.
   [[nodiscard]] Gauge Waiting() const { return waiting_; }
@@ -35,8 +29,6 @@ class HttpMetrics {
     Histogram duration;
     Histogram service;
   };
-
-  [[nodiscard]] std::string_view NameOf(std::string_view path) const;
 
   const Routes& routes_;
   const CounterTable requests_;

@@ -1,4 +1,4 @@
-#include "common/http_handler.h"
+#include "common/http/http_handler.h"
 
 #include <algorithm>
 

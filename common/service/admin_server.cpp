@@ -1,4 +1,4 @@
-#include "common/admin_server.h"
+#include "common/service/admin_server.h"
 
 namespace dockercoins {
 namespace {

@@ -1,4 +1,4 @@
-#include "common/connection.h"
+#include "common/http/connection.h"
 
 #include <linux/sockios.h>
 #include <poll.h>

@@ -1,18 +1,26 @@
-#include "common/exchange.h"
+#include "common/http/exchange.h"
 
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include "common/connection_stream.h"
+#include "common/poll.h"
 #include "httplib.h"
 
 namespace dockercoins {
 namespace {
 
 constexpr int kContinue = 100;
+/// A large body may take longer than a request's 10 s, as long as it comes at half a megabit a second.
+constexpr uint64_t kMinBytesPerSecond = size_t{64} * 1024;
+/// httplib reads lines byte by byte, which must not be a system call each.
+constexpr size_t kLineBuffer = size_t{4} * 1024;
 
 bool Lists(const std::string& methods, const std::string& method) {
   return (", " + methods + ", ").find(", " + method + ", ") != std::string::npos;
@@ -52,12 +60,84 @@ void Convert(HttpResponse from, httplib::Response& to) {
   }
 }
 
+/// The connection as httplib reads and writes it: it reads what was received, then the socket, and collects
+/// the answer in `connection.answer`.
+///
+/// A client whose request does not arrive in time is cut off: reads fail. For one thread.
+class ConnectionStream final : public httplib::Stream {
+ public:
+  explicit ConnectionStream(Connection& connection) : connection_(connection) {}
+
+  [[nodiscard]] bool is_readable() const override { return true; }
+  [[nodiscard]] bool is_writable() const override { return true; }
+  ssize_t read(char* data, size_t size) override;
+  ssize_t write(const char* data, size_t size) override;
+  void get_remote_ip_and_port(std::string& ip, int& port) const override;
+  void get_local_ip_and_port(std::string& ip, int& port) const override;
+  [[nodiscard]] socket_t socket() const override { return connection_.fd.get(); }
+  using httplib::Stream::write;
+
+ private:
+  ssize_t ReadSocket(char* data, size_t size);
+
+  Connection& connection_;
+  size_t taken_ = 0;   ///< Of connection_.received.
+  uint64_t read_ = 0;  ///< From the socket, beyond connection_.received.
+};
+
+ssize_t ConnectionStream::read(char* data, size_t size) {
+  const std::string& received = connection_.received;
+  if (taken_ < received.size()) {
+    const size_t count = std::min(size, received.size() - taken_);
+    std::copy_n(received.data() + taken_, count, data);
+    taken_ += count;
+    return static_cast<ssize_t>(count);
+  }
+  if (size > 1) return ReadSocket(data, size);
+  connection_.received.resize(kLineBuffer);
+  const ssize_t count = ReadSocket(connection_.received.data(), connection_.received.size());
+  connection_.received.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
+  taken_ = 0;
+  return count > 0 ? read(data, size) : count;
+}
+
+ssize_t ConnectionStream::ReadSocket(char* data, size_t size) {
+  // "100 Continue" must be out before the client sends.
+  if (!SendNow(connection_, std::exchange(connection_.answer.unsent, {}))) return -1;
+  for (;;) {
+    const ssize_t count = ::recv(connection_.fd.get(), data, size, MSG_DONTWAIT);
+    if (count >= 0) {
+      read_ += static_cast<uint64_t>(count);
+      return count;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return -1;
+    const auto deadline = connection_.deadline + std::chrono::milliseconds(read_ * 1000 / kMinBytesPerSecond);
+    if (PollUntil(connection_.fd.get(), POLLIN, deadline) == 0) return -1;
+  }
+}
+
+ssize_t ConnectionStream::write(const char* data, size_t size) {
+  connection_.answer.unsent.append(data, size);
+  return static_cast<ssize_t>(size);
+}
+
+void ConnectionStream::get_remote_ip_and_port(std::string& ip, int& port) const {
+  ip = connection_.record.client;
+  port = 0;
+}
+
+void ConnectionStream::get_local_ip_and_port(std::string& ip, int& port) const {
+  ip.clear();
+  port = 0;
+}
+
 }  // namespace
 
 /// httplib's server without its sockets and threads.
-class Exchange::Server final : public httplib::Server {
+class Exchange::Httplib final : public httplib::Server {
  public:
-  Server(const Routes& routes, Log& log, std::stop_token cut)
+  Httplib(const Routes& routes, Log& log, std::stop_token cut)
       : routes_(routes), log_(log), cut_(std::move(cut)) {
     set_expect_100_continue_handler([this](const httplib::Request& request, httplib::Response& response) {
       const int refused = Refuse(request, response);
@@ -151,7 +231,7 @@ class Exchange::Server final : public httplib::Server {
 };
 
 Exchange::Exchange(const Routes& routes, Log& log, std::stop_token cut)
-    : server_(std::make_unique<Server>(routes, log, std::move(cut))) {}
+    : httplib_(std::make_unique<Httplib>(routes, log, std::move(cut))) {}
 
 Exchange::~Exchange() = default;
 
@@ -159,7 +239,7 @@ void Exchange::Serve(Connection& connection) {
   // httplib would answer 206, or refuse a range that it cannot read; a server may ignore it (RFC 9110,
   // section 14.2).
   RemoveHeader(connection.received, "range");
-  server_->Serve(connection);
+  httplib_->Serve(connection);
 }
 
 }  // namespace dockercoins

@@ -12,13 +12,13 @@
 #include <thread>
 #include <vector>
 
-#include "common/access_log.h"
-#include "common/connection.h"
-#include "common/http_handler.h"
-#include "common/http_metrics.h"
+#include "common/http/access_log.h"
+#include "common/http/connection.h"
+#include "common/http/http_handler.h"
+#include "common/http/http_metrics.h"
+#include "common/http/request_queue.h"
 #include "common/listen.h"
 #include "common/log.h"
-#include "common/request_queue.h"
 
 namespace dockercoins {
 
@@ -87,7 +87,7 @@ class HttpServer {
   void Close(Connection& connection);
   void Refuse(std::unique_ptr<Connection> connection, int status, const std::string& reason);
   void Answer(Connection& connection, int status, const std::string& reason);
-  void Serve(Exchange& exchange, Connection& connection);
+  void Serve(size_t thread, Connection& connection);
   void BeginAnswer(std::unique_ptr<Connection> connection);
   void Finish(Connection& connection);
   /// False when nothing is to be awaited of the client, so that the connection can be closed.
@@ -120,6 +120,9 @@ class HttpServer {
   bool stopped_ = false;   ///< Under served_mutex_.
 
   std::stop_source cut_;
+  const Routes& routes_;
+  Log& log_;
+  std::vector<std::unique_ptr<Exchange>> exchanges_;  ///< One for each thread that serves, made by it.
   RequestQueue queue_;
   std::jthread thread_;
 };

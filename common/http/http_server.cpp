@@ -1,4 +1,4 @@
-#include "common/http_server.h"
+#include "common/http/http_server.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -12,15 +12,15 @@
 #include <cstring>
 #include <utility>
 
-#include "common/exchange.h"
-#include "common/settings.h"
+#include "common/errors.h"
+#include "common/http/exchange.h"
 
 namespace dockercoins {
 namespace {
 
 /// The contract: a request has 10 s to arrive.
 constexpr auto kArrivalTime = std::chrono::seconds(10);
-/// While a request stood in line, the rest of it could not be read: it has this long at least to go on.
+/// While a request was in the queue, the rest of it could not be read: it has this long at least to go on.
 constexpr auto kTimeToGoOn = std::chrono::seconds(1);
 /// The contract: after a refusal, the rest of the request is read and dropped for up to a second.
 constexpr auto kLingerTime = std::chrono::seconds(1);
@@ -37,8 +37,8 @@ constexpr auto kLookAtReaders = std::chrono::milliseconds(100);
 /// After the process ran out of descriptors or memory for connections.
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
-/// Room for a thousand workers in line, and as many browsers; beyond it the oldest that is not complete must
-/// go.
+/// Room for a thousand workers in the queue, and as many browsers; beyond it the oldest that is not complete
+/// must go.
 constexpr size_t kMaxParked = 2048;
 /// So many clients may be slow to take their answers; beyond it the slowest must go.
 constexpr size_t kMaxWriting = 512;
@@ -90,12 +90,11 @@ HttpServer::HttpServer(ListenSocket socket, const Options& options, const Routes
       access_log_(options.log_access ? &log : nullptr, options.metrics),
       epoll_(Checked(::epoll_create1(EPOLL_CLOEXEC), "epoll")),
       wake_(Checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
+      routes_(routes),
+      log_(log),
+      exchanges_(options.threads),
       queue_(
-          options.threads,
-          [this, &routes, &log] {
-            return [this, exchange = std::make_shared<Exchange>(routes, log, cut_.get_token())](
-                       Connection& connection) { Serve(*exchange, connection); };
-          },
+          options.threads, [this](size_t thread, Connection& connection) { Serve(thread, connection); },
           [this](std::unique_ptr<Connection> connection) { BeginAnswer(std::move(connection)); },
           options.metrics == nullptr ? Gauge() : options.metrics->Waiting()) {
   Watch(epoll_.get(), EPOLL_CTL_ADD, socket_.fd.get(), EPOLLIN, &socket_);
@@ -416,7 +415,7 @@ void HttpServer::Refuse(std::unique_ptr<Connection> connection, int status, cons
 
 void HttpServer::Answer(Connection& connection, int status, const std::string& reason) {
   RequestRecord& record = connection.record;
-  record.request_line = RequestLine(connection.received);
+  if (record.request_line.empty()) record.request_line = RequestLine(connection.received);
   const bool without_body = record.request_line.starts_with("HEAD ");
   const std::string text = RefusalText(status, reason);
   const bool sent =
@@ -432,12 +431,14 @@ void HttpServer::Answer(Connection& connection, int status, const std::string& r
   access_log_.Write(record);
 }
 
-void HttpServer::Serve(Exchange& exchange, Connection& connection) {
+void HttpServer::Serve(size_t thread, Connection& connection) {
   if (options_.skip_clients_that_left && queue_.SomebodyWaits() && HasLeft(connection)) return;
   const auto now = Clock::now();
   connection.record.begun = now;
   connection.deadline = std::max(connection.deadline, now + kTimeToGoOn);
-  exchange.Serve(connection);
+  auto& exchange = exchanges_.at(thread);
+  if (!exchange) exchange = std::make_unique<Exchange>(routes_, log_, cut_.get_token());
+  exchange->Serve(connection);
   connection.record.ready = Clock::now();
 }
 

@@ -1,0 +1,19 @@
+#include "common/poll.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace dockercoins {
+
+short PollUntil(int fd, short events, std::chrono::steady_clock::time_point deadline) {
+  for (;;) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd waiting{.fd = fd, .events = events, .revents = 0};
+    const int ready = ::poll(&waiting, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
+    if (ready >= 0) return waiting.revents;
+    if (errno != EINTR) return POLLERR;
+  }
+}
+
+}  // namespace dockercoins

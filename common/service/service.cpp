@@ -1,0 +1,56 @@
+#include "common/service/service.h"
+
+#include <grp.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "common/http/http_metrics.h"
+#include "common/service/admin_server.h"
+
+namespace dockercoins {
+namespace {
+
+/// Becomes user and group 65532 (the "nonroot" of distroless images) when started as root, so that port 80
+/// can be bound first; otherwise does nothing. Where the system forbids it, `log` says why and the process
+/// goes on. All threads change, and it has to be called by one of them only.
+void DropPrivileges(Log& log) {
+  constexpr uid_t kUser = 65532;
+  constexpr gid_t kGroup = 65532;
+  if (::geteuid() != 0) return;
+  // Groups first: after setuid nobody may change them.
+  if (::setgroups(0, nullptr) != 0 || ::setresgid(kGroup, kGroup, kGroup) != 0 ||
+      ::setresuid(kUser, kUser, kUser) != 0) {
+    log.Warning("Running on as root, could not become user 65532: " + std::string(std::strerror(errno)));
+  }
+}
+
+}  // namespace
+
+std::string Hostname() {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+void ServeHttp(const std::string& name, const ListenSettings& settings, const HttpServer::Options& options,
+               const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop) {
+  const HttpMetrics http_metrics(metrics, routes);
+  HttpServer::Options counted = options;
+  counted.metrics = &http_metrics;
+  HttpServer server(Listen(settings.address, settings.port), counted, routes, log);
+  AdminServer admin(settings, metrics, log);
+  DropPrivileges(log);
+
+  server.Start();
+  admin.Start();
+  log.Line(name + " running on port " + std::to_string(server.port()));
+
+  stop.Wait();
+  admin.SetNotReady("the service is stopping");
+  server.Stop();
+}
+
+}  // namespace dockercoins
