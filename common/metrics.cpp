@@ -7,6 +7,7 @@
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 #include <unistd.h>
@@ -16,8 +17,7 @@
 #include <atomic>
 #include <ctime>
 #include <iterator>
-#include <limits>
-#include <numeric>
+#include <list>
 #include <optional>
 #include <utility>
 
@@ -27,28 +27,14 @@
 namespace dockercoins {
 namespace {
 
-using std::chrono::milliseconds;
-
-/// What the histograms tell apart: upper bounds of their buckets. The simulated work takes 100 ms and so does
-/// each of those before one in rng's line: an edge between any two multiples of that keeps them apart.
-constexpr std::array<milliseconds, 23> kEdges = {
-    milliseconds(1),      milliseconds(2),       milliseconds(5),      milliseconds(10),
-    milliseconds(20),     milliseconds(50),      milliseconds(150),    milliseconds(250),
-    milliseconds(350),    milliseconds(450),     milliseconds(550),    milliseconds(650),
-    milliseconds(750),    milliseconds(850),     milliseconds(950),    milliseconds(1'500),
-    milliseconds(2'500),  milliseconds(5'000),   milliseconds(10'000), milliseconds(20'000),
-    milliseconds(50'000), milliseconds(100'000), milliseconds(200'000)};
-
-/// A label's value that nobody foresaw.
-constexpr const char* kOther = "other";
+/// What the histograms tell apart: upper bounds of their buckets, in seconds. The simulated work takes 0.1 s
+/// and so does each request before one in rng's queue: an edge between any two multiples of that keeps them
+/// apart.
+const prometheus::Histogram::BucketBoundaries kEdges = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.15, 0.25,
+                                                        0.35,  0.45,  0.55,  0.65, 0.75, 0.85, 0.95, 1.5,
+                                                        2.5,   5,     10,    20,   50,   100,  200};
 
 double Seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
-
-std::vector<prometheus::ClientMetric::Label> Convert(const Metrics::Labels& labels) {
-  std::vector<prometheus::ClientMetric::Label> converted;
-  for (const auto& [name, value] : labels) converted.push_back({.name = name, .value = value});
-  return converted;
-}
 
 prometheus::MetricFamily Single(const char* name, const char* help, prometheus::MetricType type,
                                 double value) {
@@ -121,137 +107,26 @@ class ProcessCollector final : public prometheus::Collectable {
 
 }  // namespace
 
-/// Not prometheus::Histogram: that one takes a lock, which a scrape takes too.
-struct Histogram::Cells {
-  std::array<std::atomic<uint64_t>, kEdges.size() + 1>
-      counts{};                           ///< By bucket, the last one without a bound.
-  std::atomic<uint64_t> nanoseconds = 0;  ///< Of all observations together.
+/// Is made with its first observation, so that only labels with something to tell are shown.
+struct Histogram::Lazy {
+  prometheus::Family<prometheus::Histogram>& family;
+  const Labels labels;
+  std::atomic<prometheus::Histogram*> made = nullptr;
+
+  prometheus::Histogram& Get() {
+    if (auto* histogram = made.load()) return *histogram;
+    auto& histogram = family.Add(labels, kEdges);  // For the same labels always the same one.
+    made = &histogram;
+    return histogram;
+  }
 };
 
 void Histogram::Observe(std::chrono::nanoseconds duration) const {
-  if (cells_ == nullptr) return;
-  const auto bucket =
-      static_cast<size_t>(std::distance(kEdges.begin(), std::ranges::lower_bound(kEdges, duration)));
-  cells_->nanoseconds.fetch_add(static_cast<uint64_t>(duration.count()), std::memory_order_relaxed);
-  cells_->counts.at(bucket).fetch_add(1, std::memory_order_relaxed);
+  if (lazy_ != nullptr) lazy_->Get().Observe(Seconds(duration));
 }
 
-namespace {
-
-class HistogramFamily final : public prometheus::Collectable {
- public:
-  HistogramFamily(std::string name, std::string help) : name_(std::move(name)), help_(std::move(help)) {}
-
-  [[nodiscard]] const std::string& Name() const { return name_; }
-
-  Histogram::Cells& Add(const Metrics::Labels& labels) {
-    members_.push_back({.labels = Convert(labels), .cells = std::make_unique<Histogram::Cells>()});
-    return *members_.back().cells;
-  }
-
-  [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override {
-    prometheus::MetricFamily family{
-        .name = name_, .help = help_, .type = prometheus::MetricType::Histogram, .metric = {}};
-    for (const Member& member : members_) {
-      prometheus::ClientMetric metric = CollectMember(member);
-      const bool shown = metric.label.empty() || metric.histogram.sample_count > 0;
-      if (shown) family.metric.push_back(std::move(metric));
-    }
-    return {std::move(family)};
-  }
-
- private:
-  struct Member {
-    std::vector<prometheus::ClientMetric::Label> labels;
-    std::unique_ptr<Histogram::Cells> cells;
-  };
-
-  static prometheus::ClientMetric CollectMember(const Member& member) {
-    prometheus::ClientMetric metric;
-    metric.label = member.labels;
-    prometheus::ClientMetric::Histogram& histogram = metric.histogram;
-    histogram.bucket.reserve(kEdges.size() + 1);
-    for (size_t i = 0; i <= kEdges.size(); ++i) {
-      // The number of all is the sum of these, so that the two always agree.
-      histogram.sample_count += member.cells->counts.at(i).load(std::memory_order_relaxed);
-      histogram.bucket.push_back({.cumulative_count = histogram.sample_count,
-                                  .upper_bound = i < kEdges.size()
-                                                     ? Seconds(kEdges.at(i))
-                                                     : std::numeric_limits<double>::infinity()});
-    }
-    const uint64_t nanoseconds = member.cells->nanoseconds.load(std::memory_order_relaxed);
-    histogram.sample_sum = Seconds(std::chrono::nanoseconds(nanoseconds));
-    return metric;
-  }
-
-  const std::string name_;
-  const std::string help_;
-  std::vector<Member> members_;
-};
-
-}  // namespace
-
-/// Not a prometheus::Family: that one takes a lock to add a combination, which a scrape takes too.
-class CounterTable::Cells final : public prometheus::Collectable {
- public:
-  Cells(std::string name, std::string help, std::vector<Metrics::Label> labels)
-      : name_(std::move(name)),
-        help_(std::move(help)),
-        labels_(std::move(labels)),
-        counts_(Combinations(labels_)) {}
-
-  void Increment(std::initializer_list<std::string_view> values) {
-    size_t at = 0;
-    const auto* value = values.begin();
-    for (const Metrics::Label& label : labels_) {
-      const auto found = std::ranges::find(label.values, *value++);
-      at = at * Choices(label) + static_cast<size_t>(std::distance(label.values.begin(), found));
-    }
-    counts_.at(at).fetch_add(1, std::memory_order_relaxed);
-  }
-
-  [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override {
-    prometheus::MetricFamily family{
-        .name = name_, .help = help_, .type = prometheus::MetricType::Counter, .metric = {}};
-    for (size_t at = 0; at < counts_.size(); ++at) {
-      const uint64_t count = counts_.at(at).load(std::memory_order_relaxed);
-      if (count == 0) continue;
-      prometheus::ClientMetric metric;
-      metric.label = LabelsOf(at);
-      metric.counter.value = static_cast<double>(count);
-      family.metric.push_back(std::move(metric));
-    }
-    return {std::move(family)};
-  }
-
- private:
-  static size_t Choices(const Metrics::Label& label) { return label.values.size() + 1; }
-
-  static size_t Combinations(const std::vector<Metrics::Label>& labels) {
-    return std::accumulate(
-        labels.begin(), labels.end(), size_t{1},
-        [](size_t product, const Metrics::Label& label) { return product * Choices(label); });
-  }
-
-  [[nodiscard]] std::vector<prometheus::ClientMetric::Label> LabelsOf(size_t at) const {
-    std::vector<prometheus::ClientMetric::Label> labels(labels_.size());
-    for (size_t i = labels_.size(); i-- > 0;) {
-      const size_t choice = at % Choices(labels_[i]);
-      at /= Choices(labels_[i]);
-      labels[i] = {.name = labels_[i].name,
-                   .value = choice < labels_[i].values.size() ? labels_[i].values[choice] : kOther};
-    }
-    return labels;
-  }
-
-  const std::string name_;
-  const std::string help_;
-  const std::vector<Metrics::Label> labels_;
-  std::vector<std::atomic<uint64_t>> counts_;
-};
-
-void CounterTable::Increment(std::initializer_list<std::string_view> values) const {
-  if (cells_ != nullptr) cells_->Increment(values);
+void CounterFamily::Increment(const Labels& labels) const {
+  if (family_ != nullptr) family_->Add(labels).Increment();
 }
 
 void Counter::Increment() const {
@@ -263,11 +138,9 @@ void Gauge::Set(double value) const {
 }
 
 struct Metrics::Impl {
-  /// Of what it has, the library's counters and gauges: they are atomic numbers.
   prometheus::Registry registry{prometheus::Registry::InsertBehavior::Merge};
   ProcessCollector process;
-  std::vector<std::unique_ptr<HistogramFamily>> histograms;
-  std::vector<std::unique_ptr<CounterTable::Cells>> tables;
+  std::list<Histogram::Lazy> histograms;
 };
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {
@@ -287,30 +160,19 @@ Gauge Metrics::AddGauge(const std::string& name, const std::string& help, const 
 }
 
 Histogram Metrics::AddHistogram(const std::string& name, const std::string& help, const Labels& labels) {
-  auto& families = impl_->histograms;
-  auto family = std::ranges::find_if(families, [&](const auto& known) { return known->Name() == name; });
-  if (family == families.end()) {
-    families.push_back(std::make_unique<HistogramFamily>(name, help));
-    family = std::prev(families.end());
-  }
-  return Histogram((*family)->Add(labels));
+  auto& family = prometheus::BuildHistogram().Name(name).Help(help).Register(impl_->registry);
+  auto& histogram = impl_->histograms.emplace_back(family, labels);
+  if (labels.empty()) histogram.Get();
+  return Histogram(histogram);
 }
 
-CounterTable Metrics::AddCounterTable(const std::string& name, const std::string& help,
-                                      std::vector<Label> labels) {
-  impl_->tables.push_back(std::make_unique<CounterTable::Cells>(name, help, std::move(labels)));
-  return CounterTable(*impl_->tables.back());
+CounterFamily Metrics::AddCounterFamily(const std::string& name, const std::string& help) {
+  return CounterFamily(prometheus::BuildCounter().Name(name).Help(help).Register(impl_->registry));
 }
 
 std::string Metrics::Text() const {
   std::vector<prometheus::MetricFamily> families = impl_->registry.Collect();
-  const auto collect = [&](const prometheus::Collectable& from) {
-    std::ranges::move(from.Collect(), std::back_inserter(families));
-  };
-  collect(impl_->process);
-  for (const auto& histograms : impl_->histograms) collect(*histograms);
-  for (const auto& table : impl_->tables) collect(*table);
-
+  std::ranges::move(impl_->process.Collect(), std::back_inserter(families));
   std::ranges::sort(families, {}, &prometheus::MetricFamily::name);
   for (prometheus::MetricFamily& family : families) {
     std::ranges::sort(family.metric,

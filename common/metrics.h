@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,13 +11,18 @@
 namespace prometheus {
 class Counter;
 class Gauge;
+template <typename T>
+class Family;
 }  // namespace prometheus
 
 namespace dockercoins {
 
 // What a service measures. Each of these is a handle: copies count into the same place, and one that no
-// Metrics made counts nothing. They must not be used after their Metrics is gone. All are thread-safe and
-// lock-free: who counts waits neither for another nor for somebody who reads.
+// Metrics made counts nothing. They must not be used after their Metrics is gone. All are thread-safe; who
+// reads holds up who counts for microseconds.
+
+/// Label names and their values.
+using Labels = std::map<std::string, std::string>;
 
 /// How often something has happened.
 class Counter {
@@ -44,35 +48,31 @@ class Gauge {
   prometheus::Gauge* gauge_ = nullptr;
 };
 
-/// How long something took, from 1 ms to 100 s and beyond; the number of observations and their sum are
-/// exact.
+/// How often something has happened, by labels. Whoever counts sees to it that there is a bound to their
+/// values.
+class CounterFamily {
+ public:
+  CounterFamily() = default;
+  void Increment(const Labels& labels) const;
+
+ private:
+  friend class Metrics;
+  explicit CounterFamily(prometheus::Family<prometheus::Counter>& family) : family_(&family) {}
+  prometheus::Family<prometheus::Counter>* family_ = nullptr;
+};
+
+/// How long something took, from 1 ms to 200 s and beyond.
 class Histogram {
  public:
-  struct Cells;
+  struct Lazy;
 
   Histogram() = default;
   void Observe(std::chrono::nanoseconds duration) const;
 
  private:
   friend class Metrics;
-  explicit Histogram(Cells& cells) : cells_(&cells) {}
-  Cells* cells_ = nullptr;
-};
-
-/// A counter for every combination of some labels' values, which are known beforehand: so there is a bound to
-/// them, and no lock is needed to make one.
-class CounterTable {
- public:
-  class Cells;
-
-  CounterTable() = default;
-  /// A value for each label, in their order. One that is not known counts as "other".
-  void Increment(std::initializer_list<std::string_view> values) const;
-
- private:
-  friend class Metrics;
-  explicit CounterTable(Cells& cells) : cells_(&cells) {}
-  Cells* cells_ = nullptr;
+  explicit Histogram(Lazy& lazy) : lazy_(&lazy) {}
+  Lazy* lazy_ = nullptr;
 };
 
 /// All that a service measures, for Prometheus to read; what every process has to tell is among it.
@@ -83,12 +83,6 @@ class CounterTable {
 /// with the same `help`.
 class Metrics {
  public:
-  using Labels = std::map<std::string, std::string>;
-  /// A label and the values that it has besides "other".
-  struct Label {
-    std::string name;
-    std::vector<std::string> values;
-  };
   /// The media type of Text().
   static constexpr std::string_view kMediaType = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -103,12 +97,11 @@ class Metrics {
   /// In seconds. One with labels appears with its first observation.
   [[nodiscard]] Histogram AddHistogram(const std::string& name, const std::string& help,
                                        const Labels& labels = {});
-  /// A combination appears when it is first counted.
-  [[nodiscard]] CounterTable AddCounterTable(const std::string& name, const std::string& help,
-                                             std::vector<Label> labels);
+  /// Labels appear when they are first counted.
+  [[nodiscard]] CounterFamily AddCounterFamily(const std::string& name, const std::string& help);
 
   /// Everything as it is now, in Prometheus's text format (version 0.0.4), ordered by name and labels.
-  /// Thread-safe; takes no lock that anybody who counts waits for.
+  /// Thread-safe.
   [[nodiscard]] std::string Text() const;
 
  private:

@@ -1,27 +1,16 @@
 #include "common/http/http_metrics.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace dockercoins {
 namespace {
 
-constexpr const char* kNoStatus = "none";
-
-/// RFC 9110, section 9.3, and RFC 5789.
-std::vector<std::string> Methods() {
-  return {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
-}
-
-/// What the services and the library answer.
-std::vector<std::string> Statuses() {
-  return {"200", "302", "400", "404", "405", "408", "413", "414", "417", "431", "500", "503", kNoStatus};
-}
-
-std::vector<std::string> Names(const Routes& routes) {
-  std::vector<std::string> names;
-  for (const Route& route : routes) names.push_back(route.name);
-  return names;
-}
+/// RFC 9110, section 9.3, and RFC 5789: there must be a bound to what clients make up.
+constexpr std::array<std::string_view, 9> kMethods = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                                      "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+constexpr const char* kOther = "other";
 
 /// The path of a request that has not been parsed, as it came.
 std::string_view RawPath(std::string_view request_line) {
@@ -35,17 +24,15 @@ std::string_view RawPath(std::string_view request_line) {
 
 HttpMetrics::HttpMetrics(Metrics& metrics, const Routes& routes)
     : routes_(routes),
-      requests_(metrics.AddCounterTable(
-          "http_requests_total",
-          "Requests that are over, one for each line of the access log; status \"none\": without an answer.",
-          {{.name = "route", .values = Names(routes)},
-           {.name = "method", .values = Methods()},
-           {.name = "status", .values = Statuses()}})),
+      requests_(metrics.AddCounterFamily("http_requests_total",
+                                         "Requests that are over, one for each line of the access log; "
+                                         "status \"none\": without an answer.")),
       waiting_(metrics.AddGauge("http_requests_waiting", "Requests that wait in line.")),
       queue_(metrics.AddHistogram("http_request_queue_seconds",
                                   "Time that requests waited in line before they were served.")) {
-  std::vector<std::string> names = Names(routes);
-  names.emplace_back("other");
+  std::vector<std::string> names;
+  for (const Route& route : routes) names.push_back(route.name);
+  names.emplace_back(kOther);
   for (const std::string& name : names) {
     times_.push_back(
         {.route = name,
@@ -62,17 +49,19 @@ HttpMetrics::HttpMetrics(Metrics& metrics, const Routes& routes)
 void HttpMetrics::Count(const RequestRecord& record) const {
   const std::string_view line = record.request_line;
   const Route* route = FindRoute(routes_, record.path.empty() ? RawPath(line) : record.path);
-  const std::string_view name = route == nullptr ? "" : std::string_view(route->name);
+  const std::string name = route == nullptr ? kOther : route->name;
   // The times first: whoever sees a request counted finds them, too.
   if (record.begun) {
     queue_.Observe(record.Waited());
-    const auto known = std::ranges::find(times_, name, &Times::route);
-    const Times& times = known == times_.end() ? times_.back() : *known;
+    const Times& times = *std::ranges::find(times_, name, &Times::route);
     times.duration.Observe(std::chrono::steady_clock::now() - record.queued);
     times.service.Observe(record.Served());
   }
-  requests_.Increment(
-      {name, line.substr(0, line.find(' ')), record.status ? std::to_string(*record.status) : kNoStatus});
+  const std::string_view method = line.substr(0, line.find(' '));
+  const bool known = std::ranges::find(kMethods, method) != kMethods.end();
+  requests_.Increment(Labels{{"route", name},
+                             {"method", known ? std::string(method) : kOther},
+                             {"status", record.status ? std::to_string(*record.status) : "none"}});
 }
 
 }  // namespace dockercoins

@@ -31,7 +31,7 @@ class HttpMetrics {
   };
 
   const Routes& routes_;
-  const CounterTable requests_;
+  const CounterFamily requests_;
   const Gauge waiting_;
   const Histogram queue_;
   std::vector<Times> times_;  ///< The last are those of all other paths.
