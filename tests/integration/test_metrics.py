@@ -30,8 +30,8 @@ def scrape(service):
 
 def requests(values):
     """How many requests have been counted, by route, method and status."""
-    counted = (re.fullmatch(r'http_requests_total{route="(.*)",method="(.*)",status="(.*)"}', name) for name in values)
-    return {found.groups(): values[found.string] for found in counted if found}
+    counted = (re.fullmatch(r'http_requests_total{method="(.*)",route="(.*)",status="(.*)"}', name) for name in values)
+    return {found.group(2, 1, 3): values[found.string] for found in counted if found}
 
 
 def names_in_readme():
