@@ -142,7 +142,7 @@ TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
   };
   std::map<std::string, double> expected;
   const auto expect = [&](const std::string& route, const std::string& method, const std::string& status) {
-    ++expected["{route=\"" + route + "\",method=\"" + method + "\",status=\"" + status + "\"}"];
+    ++expected["{method=\"" + method + "\",route=\"" + route + "\",status=\"" + status + "\"}"];
   };
   for (const std::string method : {"GET", "HEAD", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}) {
     expect("/page", method, method == "GET" || method == "HEAD" ? "200" : "405");
@@ -164,8 +164,6 @@ TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
     expect("other", "GET", status);
     EXPECT_EQ(Ask(port(), Get("/status/" + status)).body, status + " " + name + ": so\n");
   }
-  expect("other", "GET", "other");
-  Ask(port(), Get("/status/501"));
   expect("/", "POST", "200");
   Ask(port(), "POST / HTTP/1.1\r\nContent-Length: 20000\r\n\r\n" + std::string(20'000, 'x'));
   expect("other", "other", "400");
