@@ -329,6 +329,7 @@ def test_no_symbolic_link_leads_out_and_only_files_are_served_also_by_links_with
     (site.files / "..data").symlink_to("..2026")
     (site.files / "style.css").symlink_to("..data/style.css")
     assert ask(site.port, request_bytes("/style.css")).body == b"h1 {}"
+    assert_answer(ask(site.port, request_bytes("/style.css/")), 404, NO_PATH)
 
 
 def test_another_method_is_not_allowed_and_writes_nothing(site):

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <future>
@@ -71,6 +72,18 @@ TEST_F(HttpUpstreamTest, AStopEndsTheWaitForAnAnswerOrItsRestAndOneThatIsTooLong
               too_long ? name_ + ": it answered with more than 32 bytes instead of 32" : broken_);
     EXPECT_LT(watch.Elapsed(), kPatience / 2);
   }
+}
+
+TEST_F(HttpUpstreamTest, SaysThatDescriptorsHaveRunOutWhereOnlyTheSocketStillGetsOne) {
+  const int lowest_free = ::dup(0);
+  ::close(lowest_free);
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit one_more{.rlim_cur = static_cast<rlim_t>(lowest_free) + 1, .rlim_max = before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &one_more);
+  const std::string failure = Failure({}, std::chrono::milliseconds(200));
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(failure, name_ + ": too many open files");
 }
 
 }  // namespace
