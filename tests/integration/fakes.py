@@ -18,9 +18,7 @@ import tempfile
 import threading
 import time
 
-import pytest
-
-from harness import NAMESPACES, eventually
+from harness import eventually
 
 CLOSE = "close"  # in the script of an answer: end the connection in good order
 RESET = "reset"  # end it with a reset
@@ -229,13 +227,6 @@ class RedisProxy(Server):
                 self.pass_back(connection, data)
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
-
-
-needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
-
-
-def namespaces_are_possible():
-    return NAMESPACES
 
 
 class Namespace:

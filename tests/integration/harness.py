@@ -17,6 +17,8 @@ import tempfile
 import threading
 import time
 
+import pytest
+
 from clients import Answer, answer_after_sending, ask, collect, http, open_socket, raw, read_to_end
 from waiting import BIN, REPO, SANITIZED, SLOW, STOPS_WITHIN, eventually, scale
 
@@ -73,16 +75,6 @@ class Blackhole:
             one.close()
 
 
-@contextlib.contextmanager
-def mounted(text, path):
-    """Gives a command prefix under which the file `path` has that text. Needs NAMESPACES."""
-    with tempfile.NamedTemporaryFile("w", prefix="dockercoins-") as file:
-        file.write(text)
-        file.flush()
-        os.chmod(file.name, 0o644)
-        yield ["unshare", "--mount", "sh", "-c", f'mount --bind {file.name} {path} && exec "$@"', "sh"]
-
-
 def _succeeds(*command):
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -91,6 +83,7 @@ def _succeeds(*command):
 # it by default.
 NAMESPACES = (os.geteuid() == 0 and all(shutil.which(tool) for tool in ("unshare", "nsenter", "ip", "curl"))
               and _succeeds("unshare", "--net", "--mount", "--pid", "--fork", "true"))
+needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
 
 # A command prefix that gives a network of its own (loopback only): every port is free there. Needs NAMESPACES.
 OWN_NETWORK = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")

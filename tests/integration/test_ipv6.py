@@ -9,10 +9,10 @@ import subprocess
 
 import pytest
 
-from fakes import FakeDns, Namespace, namespaces_are_possible
-from harness import PATH, Service, eventually, run
+from fakes import FakeDns, Namespace
+from harness import PATH, Service, eventually, needs_namespaces, run
 
-pytestmark = pytest.mark.skipif(not namespaces_are_possible(), reason="needs root and namespaces")
+pytestmark = needs_namespaces
 
 PODS = ("rng", "hasher", "webui", "worker", "redis", "client")
 DOMAIN = "class1.svc.cluster.local"

@@ -77,17 +77,6 @@ def test_a_target_is_shown_as_it_came_but_can_forge_nothing(served, target, show
     assert line.startswith(f'127.0.0.1 - - [] "GET {shown} HTTP/1.1" {answer.status} ')
 
 
-@pytest.mark.parametrize("data, status", [
-    (b"GARBAGE\r\n\r\n", 400), (b"get / HTTP/1.1\r\n\r\n", 400), (b"GET / HTTP/1.1\nHost: x\n\n", 400),
-    (b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n\r\n", 414), (b"GET / HTTP/1.1\r\n" + b"a:b\r\n" * 5000 + b"\r\n", 431),
-    (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400)],
-    ids=["garbage", "lower case", "bare LF", "long line", "many headers", "garbled length"])
-def test_there_is_a_line_also_for_what_is_no_request(served, data, status):
-    line, answer = line_after(served, data)
-    assert answer.status == status
-    assert re.fullmatch(rf'127\.0\.0\.1 - - \[\] ".*" {status} {len(answer.body)}', line)
-
-
 @pytest.mark.threads
 def test_there_is_one_line_a_request_never_torn_however_many_come():
     with alone("hasher") as hasher, contextlib.ExitStack() as stack:

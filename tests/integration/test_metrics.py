@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import (REPO, Mine, Redis, Service, alone, counted, eventually, http, open_socket, raw, run, scale,
+from harness import (REPO, Mine, Redis, Service, alone, counted, eventually, http, open_socket, raw, scale,
                      wait_until_up)
 
 ALL = ["rng", "hasher", "webui", "worker"]

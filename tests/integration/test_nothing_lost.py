@@ -16,9 +16,9 @@ import time
 
 import pytest
 
-from fakes import (HANG, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with,
-                   http_answer, needs_namespaces)
-from harness import STOPS_WITHIN, Redis, Service, counted, eventually, free_port, scale, wallet
+from fakes import HANG, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with, http_answer
+from harness import (STOPS_WITHIN, Redis, Service, counted, eventually, free_port, needs_namespaces, scale,
+                     wallet)
 
 COIN = bytes_whose_digest_begins_with("0")
 COIN_NAME = hashlib.sha256(COIN).hexdigest()

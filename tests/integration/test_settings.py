@@ -14,11 +14,11 @@ import time
 
 import pytest
 
-from harness import (BIN, NAMESPACES, OWN_NETWORK, PATH, Service, alone, ask, binary, eventually, free_port,
-                     http, in_network_of, listening, mounted, open_socket, run, scale, wait_until_up)
+from fakes import Namespace
+from harness import (BIN, NAMESPACES, OWN_NETWORK, PATH, Service, alone, ask, binary, free_port, http,
+                     in_network_of, listening, needs_namespaces, open_socket, run, scale, wait_until_up)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
-needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
 NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
 PORT = "port to listen on, 0: a free one (80)"
 ADDRESS = "address to listen on (::, which is IPv4 too)"
@@ -121,39 +121,35 @@ def curl_inside(one, url, *options):
 @needs_namespaces
 def test_with_nothing_set_but_an_address_each_the_application_finds_itself():
     with contextlib.ExitStack() as stack:
-        hosts = stack.enter_context(mounted("127.0.0.2 rng\n127.0.0.3 hasher\n127.0.0.4 redis\n", "/etc/hosts"))
+        inside = stack.enter_context(Namespace("127.0.0.2 rng\n127.0.0.3 hasher\n127.0.0.4 redis\n"))
 
-        def start(name, prefix, address=None):
+        def start(name, address=None):
             unset = dict.fromkeys(("PORT", "ADMIN_PORT", "ASSETS_DIR"))
-            return stack.enter_context(Service(name, prefix=prefix, **unset, BIND_ADDRESS=address))
+            return stack.enter_context(Service(name, prefix=inside.prefix, **unset, BIND_ADDRESS=address))
 
-        rng = start("rng", OWN_NETWORK, "127.0.0.2")
-        wait_until_up(rng)
-        inside = ["nsenter", "--target", str(rng.pid), "--net"]
-        hasher = start("hasher", inside, "127.0.0.3")
-        webui = start("webui", [*inside, *hosts], "127.0.0.5")
-        assert (rng.port, hasher.port, webui.port) == (80, 80, 80)
+        servers = start("rng", "127.0.0.2"), start("hasher", "127.0.0.3"), start("webui", "127.0.0.5")
+        assert [server.port for server in servers] == [80, 80, 80]
         for url, options in (("http://127.0.0.2/1", ()), ("http://127.0.0.3/", ("-d", "x"))):
-            seconds = [float(curl_inside(rng, url, *options, "-o", "/dev/null", "-w", "%{time_total}"))
+            seconds = [float(curl_inside(inside, url, *options, "-o", "/dev/null", "-w", "%{time_total}"))
                        for _ in range(5)]
             assert 0.1 <= min(seconds) < 0.19, "DELAY_MS is 100"
         with open("/usr/share/javascript/dygraphs/dygraph.min.js", encoding="utf-8") as script:
-            assert curl_inside(rng, "http://127.0.0.5/assets/dygraphs/dygraph.min.js") == script.read()
-        assert curl_inside(rng, "http://127.0.0.5/json") == '{"error":"Redis at redis:6379: connection refused"}'
-        worker = start("worker", [*inside, *hosts])
+            assert curl_inside(inside, "http://127.0.0.5/assets/dygraphs/dygraph.min.js") == script.read()
+        assert curl_inside(inside, "http://127.0.0.5/json") == '{"error":"Redis at redis:6379: connection refused"}'
+        worker = start("worker")
         taken = "cannot listen on port 9797 of ::: Address already in use"
         assert worker.wait_for_line(":").string == f"WARNING:worker:No admin port: {taken}"
         worker.wait_for_line("^INFO:worker:Waiting for redis:6379: connection refused$")
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         redis = ["redis-server", "--bind", "127.0.0.4", "--dir", folder, "--daemonize", "yes", "--save", ""]
-        assert in_network_of(rng.pid, *redis, env={"PATH": PATH}).returncode == 0
-        stack.callback(in_network_of, rng.pid, "redis-cli", "-h", "127.0.0.4", "shutdown", "nosave")
+        assert in_network_of(inside.pid, *redis, env={"PATH": PATH}).returncode == 0
+        stack.callback(in_network_of, inside.pid, "redis-cli", "-h", "127.0.0.4", "shutdown", "nosave")
         worker.wait_for_line("[1-9] units of work done", 10)
-        assert re.fullmatch(r'{"coins":\d+,"hashes":"\d+","now":[\d.]+}', curl_inside(rng, "http://127.0.0.5/json"))
+        assert re.fullmatch(r'{"coins":\d+,"hashes":"\d+","now":[\d.]+}', curl_inside(inside, "http://127.0.0.5/json"))
         for host in (2, 3, 5):
-            assert curl_inside(rng, f"http://127.0.0.{host}:9797/healthz") == "ok\n"
+            assert curl_inside(inside, f"http://127.0.0.{host}:9797/healthz") == "ok\n"
         # Asked for, even by its own number, it is an error.
-        assert ends("worker", prefix=inside, BIND_ADDRESS="::", ADMIN_PORT=9797) == (1, f"worker: {taken}\n")
+        assert ends("worker", prefix=inside.prefix, BIND_ADDRESS="::", ADMIN_PORT=9797) == (1, f"worker: {taken}\n")
 
 
 @needs_namespaces
@@ -207,24 +203,21 @@ def test_port_zero_is_a_free_one_and_admin_port_zero_is_none():
             assert {port for _, port in listening(one.pid)} == ports
 
 
+# A seccomp filter makes of socket(AF_INET6) what it is on a machine whose kernel has no IPv6: errno EAFNOSUPPORT, 97.
 NO_IPV6 = """
 import ctypes, os, struct, sys
-socket_call = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
-AF_INET6, EAFNOSUPPORT = 10, 97
-LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
-program = [(LOAD, 0, 0, 0), (EQUAL, 0, 3, socket_call), (LOAD, 0, 0, 16), (EQUAL, 0, 1, AF_INET6),
-           (RETURN, 0, 0, 0x00050000 | EAFNOSUPPORT), (RETURN, 0, 0, 0x7FFF0000)]
-filters = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in program))
-filter_program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(filters)))
+call = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
+program = b"".join(struct.pack("HBBI", *each) for each in (
+    (0x20, 0, 0, 0), (0x15, 0, 3, call), (0x20, 0, 0, 16), (0x15, 0, 1, 10), (6, 0, 0, 0x50061), (6, 0, 0, 0x7FFF0000)))
+filter = ctypes.create_string_buffer(program)
 libc = ctypes.CDLL(None)
-assert libc.prctl(38, 1, 0, 0, 0) == libc.prctl(22, 2, filter_program, 0, 0) == 0  # no new privileges; seccomp
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, struct.pack("HxxxxxxP", 6, ctypes.addressof(filter))) == 0
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="the system call's number is not known")
 def test_without_ipv6_the_default_address_becomes_that_of_ipv4():
-    """A seccomp filter makes of socket(AF_INET6) what it is on a machine whose kernel has no IPv6."""
     prefix = ["/usr/bin/python3", "-c", NO_IPV6]
     with alone("rng", admin=True, prefix=prefix, BIND_ADDRESS=None) as rng:
         assert ask(rng.port, NOWHERE, host="127.0.0.2").status == 404

@@ -11,9 +11,9 @@ from urllib.parse import urljoin
 import pytest
 
 from asking import assert_answer, quickest, request_bytes
-from fakes import FakeDns, Namespace, RedisProxy, namespaces_are_possible
-from harness import (Answer, Blackhole, Redis, Service, ask, collect, eventually, open_socket, raw,
-                     read_to_end, scale)
+from fakes import FakeDns, Namespace, RedisProxy
+from harness import (Answer, Blackhole, Redis, Service, ask, collect, eventually, needs_namespaces, open_socket,
+                     raw, read_to_end, scale)
 
 JSON = "application/json; charset=utf-8"
 NO_PATH = b"404 Not Found: there is no such path\n"
@@ -209,7 +209,7 @@ def test_redis_that_takes_the_request_and_drips_its_reply(redis, serve):
             assert_503(service.port, "Redis: no answer in time")
 
 
-@pytest.mark.skipif(not namespaces_are_possible(), reason="needs root and namespaces")
+@needs_namespaces
 def test_a_name_that_does_not_exist_yet_and_a_name_server_that_hangs(redis, serve):
     """At the default Redis."""
     def ask_inside():
@@ -274,10 +274,11 @@ def test_the_root_leads_to_the_page(site):
     ("jsonp", "/jsonp", "application/octet-stream"), ("assetsa", "/assetsa", "application/octet-stream"),
     ("sub/HTML.", "/sub/HTML.", "application/octet-stream"),
     ("../assets/x.mjs", "/assets/x.mjs", "text/javascript; charset=utf-8")])
-def test_a_file_is_served_with_its_media_type(site, name, target, media_type):
+def test_a_file_is_served_with_its_media_type_and_once_edited_shows_at_once(site, name, target, media_type):
+    """Also to a browser that has it and asks whether it has changed."""
     for content in (bytes(range(251)) * 200, b""):  # more than is read at once
         (site.files / name).write_bytes(content)
-        whole = ask(site.port, request_bytes(target))
+        whole = ask(site.port, request_bytes(target, "If-Modified-Since: Sat, 21 Nov 2099 07:08:51 GMT"))
         assert_answer(whole, 200, content, media_type, **KEPT)
         head = ask(site.port, request_bytes(target, method="HEAD"))
         assert (head.status, head.headers, head.body) == (200, whole.headers, b"")
@@ -340,19 +341,6 @@ def test_another_method_is_not_allowed_and_writes_nothing(site):
     assert ask(site.port, request_bytes("/new.html", method="PUT", body=b"hello")).status == 404
     assert sorted(os.listdir(site.files)) == ["assets", "index.html", "sub"]
     assert (site.files / "index.html").read_text() == "<h1>index</h1>"
-
-
-def test_an_edited_file_shows_at_once(site):
-    """Also to a browser that has it and asks whether it has changed."""
-    new = site.files / "new"
-    for replaces in (False, True):
-        text = f"<h1>edit {replaces}</h1>"
-        (new if replaces else site.files / "index.html").write_text(text)
-        if replaces:
-            new.rename(site.files / "index.html")
-        since = "If-Modified-Since: Sat, 21 Nov 2099 07:08:51 GMT"
-        answer = ask(site.port, request_bytes("/index.html", since))
-        assert (answer.status, answer.body) == (200, text.encode())
 
 
 def test_the_dashboard_asks_for_nothing_that_is_not_served_here():

@@ -3,18 +3,16 @@
 That nothing is lost is test_nothing_lost.py's, how it stops test_stop.py's.
 """
 
-import contextlib
 import hashlib
 import os
 import re
-import subprocess
 import time
 
 import pytest
 
-from fakes import (CLOSE, HANG, RESET, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with,
-                   digest, http_answer, needs_namespaces, random_bytes)
-from harness import Blackhole, Redis, Service, counted, eventually, scale, wallet
+from fakes import (CLOSE, RESET, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with,
+                   digest, http_answer, random_bytes)
+from harness import Blackhole, Redis, Service, counted, eventually, needs_namespaces, scale, wallet
 
 COIN = bytes_whose_digest_begins_with("0", b"\x00\r\n$5\r\n*\xff\xc3\x28 ")
 NO_COIN = bytes_whose_digest_begins_with("f")
@@ -143,49 +141,6 @@ def test_every_request_asks_the_name_anew_so_that_each_replica_gets_its_share(re
             second.await_requests(20)
             assert len(first.requests) == settled
         assert "ERROR" not in service.log and "Waiting" not in service.log
-
-
-@needs_namespaces
-def test_a_name_that_moves_away_from_a_silent_address_is_soon_followed(redis):
-    with (Namespace() as namespace, FakeDns(namespace, {"rng": ["127.0.0.2"]}) as names, contextlib.ExitStack() as stack,
-          FakeHttp(random_bytes, host="127.0.0.3", port=80, namespace=namespace) as rng,
-          FakeHttp(digest, namespace=namespace) as hasher, RedisProxy(redis, namespace=namespace) as proxy):
-        silent = stack.enter_context(namespace.socket())
-        silent.bind(("127.0.0.2", 80))
-        silent.listen(0)
-        for _ in range(8):  # The kernel takes one or two, then drops what comes.
-            filler = stack.enter_context(namespace.socket())
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.2", 80))
-        with worker("http://rng", hasher, proxy, prefix=namespace.prefix) as service:
-            eventually(lambda: names.asked, what="a lookup")
-            names.records = {"rng": ["127.0.0.3"]}
-            moved = time.monotonic()
-            rng.await_requests(1)
-            assert time.monotonic() - moved < 5
-        assert "ERROR" not in service.log
-
-
-@needs_namespaces
-@pytest.mark.slow
-def test_an_rng_that_vanishes_without_a_reset_is_found_within_30_seconds(redis):
-    with (Namespace() as namespace, FakeHttp(lambda _: [HANG], namespace=namespace) as rng,
-          FakeHttp(digest, namespace=namespace) as hasher, RedisProxy(redis, namespace=namespace) as proxy,
-          worker(rng, hasher, proxy, prefix=namespace.prefix) as service):
-        rng.await_requests(1)
-        begun = time.monotonic()
-        subprocess.run([*namespace.prefix, "ip", "link", "set", "lo", "down"], check=True)
-        service.wait_for_line(f"In work loop: {rng.address}: the connection broke before the answer was complete", 60)
-        assert time.monotonic() - begun < 30 + scale(10)
-
-
-@needs_namespaces
-def test_a_silent_name_server_costs_one_thread_a_name_and_no_stop(redis):
-    with (Namespace() as namespace, FakeDns(namespace, silent=True), RedisProxy(redis, namespace=namespace) as proxy,
-          worker("http://rng", "http://hasher", proxy, prefix=namespace.prefix) as service):
-        time.sleep(2)
-        assert len(os.listdir(f"/proc/{service.pid}/task")) <= 6  # main, mining, admin, and a lookup
-        assert service.stop()[1] < scale(1.5)
 
 
 @pytest.mark.parametrize("debug", ["y", None])
