@@ -12,10 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as Driver
 
-from harness import REPO, eventually
+from harness import eventually
 from processes import Processes
 
-ARTEFACTS = os.path.join(REPO, "artefacts")
 PHONE = (390, 844)
 PROJECTOR = (1920, 1080)
 
@@ -166,10 +165,6 @@ class Browser:
 
     def wait_for_state(self, state, timeout=20):
         eventually(lambda: self.state == state, timeout, 0.1, f"the state {state!r} (is {self.state!r})")
-
-    def screenshot(self, name):
-        os.makedirs(ARTEFACTS, exist_ok=True)
-        assert self.driver.save_screenshot(os.path.join(ARTEFACTS, f"{name}.png"))
 
     def console(self):
         """What was written to the console since the last call."""
