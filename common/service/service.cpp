@@ -1,6 +1,7 @@
 #include "common/service/service.h"
 
 #include <grp.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,11 +21,15 @@ void DropPrivileges(Log& log) {
   constexpr uid_t kUser = 65532;
   constexpr gid_t kGroup = 65532;
   if (::geteuid() != 0) return;
+  int parent_death_signal = 0;  // 0: none
+  ::prctl(PR_GET_PDEATHSIG, &parent_death_signal);
   // Groups first: after setuid nobody may change them.
   if (::setgroups(0, nullptr) != 0 || ::setresgid(kGroup, kGroup, kGroup) != 0 ||
       ::setresuid(kUser, kUser, kUser) != 0) {
     log.Warning("Running on as root, could not become user 65532: " + std::string(std::strerror(errno)));
   }
+  // With the user the kernel forgets it, and scripts/up counts on it.
+  ::prctl(PR_SET_PDEATHSIG, parent_death_signal);
 }
 
 }  // namespace
