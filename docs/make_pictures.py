@@ -18,10 +18,12 @@ sys.path[:0] = [os.path.join(TESTS, folder) for folder in ("e2e", "lesson", "int
 
 import lesson_script  # noqa: E402  (found through the line above, as are those below)
 
-lesson = lesson_script.load()
+lesson_script.load()
 
 from browser import Browser, dockercoins, install_hint  # noqa: E402
 from harness import eventually  # noqa: E402
+from lesson_parts.measuring import explain  # noqa: E402
+from lesson_parts.words import count  # noqa: E402
 from processes import Processes  # noqa: E402
 
 # ------------------------------------------------------------------------------------------ the dashboard
@@ -71,10 +73,10 @@ def measure(workers):
     with contextlib.ExitStack() as stack:
         application = Processes(stack, workers)
         time.sleep(5)  # the queue fills
-        found = lesson.explain(application, 30)
+        found = explain(application, 30)
     parts = [found.work, found.line, found.service, found.hasher]
     milliseconds = [part * 1000 for part in (*parts, max(0.0, workers / found.speed - sum(parts)))]
-    print(f"{lesson.count(workers, 'worker')}: {found.speed:.2f} hashes/s; ms: "
+    print(f"{count(workers, 'worker')}: {found.speed:.2f} hashes/s; ms: "
           + ", ".join(f"{name} {part:.1f}" for (name, _, _), part in zip(PARTS, milliseconds)), flush=True)
     return found.speed, milliseconds
 
@@ -93,7 +95,7 @@ def draw(measured):
     longest = max(sum(parts) for _, parts in measured.values()) * 1.02
     scale = (WIDTH - LEFT - RIGHT) / longest
     bottom = TOP + len(measured) * (BAR + GAP)
-    told = "; ".join(f"{lesson.count(workers, 'worker')}: " + ", ".join(
+    told = "; ".join(f"{count(workers, 'worker')}: " + ", ".join(
         f"{name} {part:.0f} ms" for (name, _, _), part in zip(PARTS, parts) if part >= 0.5)
         for workers, (_, parts) in measured.items())
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 40}" width="{WIDTH}" '
@@ -111,7 +113,7 @@ def draw(measured):
                   text(x, bottom + 14, tick, size=13)]
     for row, (workers, (speed, parts)) in enumerate(measured.items()):
         y, x = TOP + row * (BAR + GAP), LEFT
-        lines += [text(LEFT - 12, y + 19, lesson.count(workers, "worker"), "end", weight="bold"),
+        lines += [text(LEFT - 12, y + 19, count(workers, "worker"), "end", weight="bold"),
                   text(LEFT - 12, y + 36, f"{speed:.1f} hashes/s", "end", size=13)]
         for (_, colour, on_it), part in zip(PARTS, parts):
             width = part * scale

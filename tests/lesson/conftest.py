@@ -11,7 +11,9 @@ sys.path[:0] = [os.path.join(TESTS, "lesson"), os.path.join(TESTS, "integration"
 
 import lesson_script  # noqa: E402  (found through the line above)
 
-lesson = lesson_script.load()
+lesson_script.load()
+
+from lesson_parts import measuring, platforms, words  # noqa: E402
 
 
 @pytest.fixture
@@ -22,6 +24,6 @@ def clock(monkeypatch):
     def sleep(seconds):
         now[0] += seconds
 
-    monkeypatch.setattr(lesson, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    monkeypatch.setattr(lesson.explain, "__defaults__", (sleep,))
+    for part in (measuring, platforms, words):
+        monkeypatch.setattr(part, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
     return now

@@ -1,4 +1,4 @@
-"""Makes scripts/lesson, which has no .py to its name, the module `lesson`."""
+"""Makes scripts/lesson, which has no .py to its name, the module `lesson`, and its parts importable."""
 
 import importlib.machinery
 import importlib.util
@@ -10,6 +10,7 @@ SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts
 
 def load():
     if "lesson" not in sys.modules:
+        sys.path.insert(0, os.path.dirname(os.path.abspath(SCRIPT)))
         loader = importlib.machinery.SourceFileLoader("lesson", os.path.abspath(SCRIPT))
         sys.modules["lesson"] = importlib.util.module_from_spec(importlib.util.spec_from_loader("lesson", loader))
         loader.exec_module(sys.modules["lesson"])

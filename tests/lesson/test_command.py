@@ -10,11 +10,13 @@ import pytest
 
 import lesson
 from harness import eventually
+from lesson_parts import measuring, model, platforms
+from lesson_parts.words import Screen
 
-SCRIPT = os.path.join(lesson.REPOSITORY, "scripts", "lesson")
+SCRIPT = os.path.join(platforms.REPOSITORY, "scripts", "lesson")
 
 
-class Application(lesson.Platform):
+class Application(platforms.Platform):
     """A DockerCoins as fast as predicted, whose answers take 5 ms more on the way; a platform and its factory."""
 
     url = "http://the-web-ui"
@@ -26,9 +28,9 @@ class Application(lesson.Platform):
         self._clock = clock
         self._read_at = clock[0]
         self._hashes = 0.0
-        monkeypatch.setattr(lesson, "read_counter", self._read)
-        monkeypatch.setattr(lesson.Prober, "_run", lambda _: None)
-        monkeypatch.setattr(lesson.Prober, "seconds", lambda prober, *how: self._seconds(prober._url, *how))
+        monkeypatch.setattr(measuring, "read_counter", self._read)
+        monkeypatch.setattr(measuring.Prober, "_run", lambda _: None)
+        monkeypatch.setattr(measuring.Prober, "seconds", lambda prober, *how: self._seconds(prober._url, *how))
 
     def __call__(self, _options):
         return self
@@ -37,13 +39,13 @@ class Application(lesson.Platform):
         assert url == self.url
         self._hashes += (self._clock[0] - self._read_at) * min(10, self._workers * 10 / 3)
         self._read_at = self._clock[0]
-        return lesson.Reading(self._read_at, int(self._hashes))
+        return measuring.Reading(self._read_at, int(self._hashes))
 
     def _seconds(self, service, patience, *average):
         if service == "hasher":
-            assert (patience, average) == (2, (lesson.statistics.median,))
+            assert (patience, average) == (2, (measuring.statistics.median,))
             return 0.0061
-        predicted = lesson.predict(self._workers, lesson.Delays()).rng
+        predicted = model.predict(self._workers, model.Delays()).rng
         assert (service, patience, average) == ("rng", 2 + 3 * predicted, ())
         return predicted + 0.005
 
@@ -99,7 +101,7 @@ def test_it_measures_each_number_of_workers_says_that_it_holds_and_puts_the_work
 
 def test_a_lesson_that_does_not_hold_is_status_1_and_json_says_all_of_it(application, monkeypatch, capsys):
     """The table is then on stderr."""
-    monkeypatch.setattr(lesson, "speed", lambda readings, workers: None)
+    monkeypatch.setattr(measuring, "counter_rate", lambda readings, workers: None)
     assert lesson.main(["--json", "--workers", "2", "--seconds", "8"], platform=application) == 1
     out, shown = capsys.readouterr()
     *_, row, news, sentence = shown.splitlines()
@@ -119,10 +121,10 @@ def test_a_terminal_shows_what_goes_on(application):
     application.scale(2)
     news = io.StringIO()
     news.isatty = lambda: True
-    screen = lesson.Screen(io.StringIO(), news)
-    step = lesson.measure(application, 2, 8, lesson.Delays(), 0.0, screen)
+    screen = Screen(io.StringIO(), news)
+    step = measuring.measure(application, 2, 8, model.Delays(), 0.0, screen)
     assert (step.workers, step.rng, step.hasher) == (2, pytest.approx(1 / 30 + 0.005), pytest.approx(0.0061))
-    step = lesson.measure(application, 2, 8, lesson.Delays(), 1.0, screen)
+    step = measuring.measure(application, 2, 8, model.Delays(), 1.0, screen)
     assert (step.rng, step.hasher) == (0, 0), "not less than nothing"
     screen.line("a row")
     shown = news.getvalue().split("\r\033[K")
@@ -132,7 +134,7 @@ def test_a_terminal_shows_what_goes_on(application):
     assert shown[-1] == "" and len(shown) in range(85, 105)
 
 
-GONE = lesson.LessonError("The web UI has gone")
+GONE = model.LessonError("The web UI has gone")
 NEWS_OF_7 = "scaling to 7 workers\nback to 4 workers\n"
 
 
@@ -148,9 +150,16 @@ def test_trouble_is_one_line_and_the_number_of_workers_is_put_back(
     def fail(*_):
         raise trouble
 
-    monkeypatch.setattr(lesson, place, fail)
+    monkeypatch.setattr(measuring, place, fail)
     assert lesson.main(words.split(), platform=application) == status
     assert (application.scaled, capsys.readouterr().err) == (scaled, shown)
+
+
+def test_without_docker_it_says_how_to_look_on_kubernetes(monkeypatch, capsys):
+    monkeypatch.setattr(platforms.shutil, "which", lambda _: None)
+    assert lesson.main([]) == 2
+    assert capsys.readouterr().err == ("lesson: Neither 'docker compose' nor 'docker-compose' is installed (if it "
+                                       "runs on Kubernetes, add -n NAMESPACE)\n")
 
 
 # ------------------------------------------------------------------------------------------ the arguments

@@ -3,6 +3,7 @@
 import pytest
 
 import lesson
+from lesson_parts import measuring, platforms, words
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -21,12 +22,12 @@ LIMIT = ("rng is the limit: it is {}, and a hash waits {} ms in its line. One mo
     (10, 2, 18.4, 0.24, LIMIT.format("busy 92% of the time", 240, "hardly anything", "a third", 24.3)),
     (20, 3, 28.0, 0.4, LIMIT.format("busy 93% of the time", 400, "hardly anything", "one more", 35.5))], ids=str)
 def test_the_sentence_differs_with_the_workers(workers, servers, speed, line, sentence):
-    assert lesson.Explanation(
+    assert words.explanation_sentence(measuring.Explanation(
         workers=workers, servers=servers, speed=speed, work=0.1, rng=line + 0.1, hasher=0.1, redis=0.0, line=line,
-        service=0.1, utilisation=speed * 0.1 / servers).sentence() == sentence
+        service=0.1, utilisation=speed * 0.1 / servers)) == sentence
 
 
-class Measured(lesson.Platform):
+class Measured(platforms.Platform):
     """Containers that tell the given texts, one after the other; a platform and its factory."""
 
     url = workers = scale = servers = delay = address = None

@@ -6,9 +6,11 @@ import time
 
 import pytest
 
-import lesson
 from fakes import HANG, FakeHttp, http_answer
-from lesson import LessonError, Reading, graph, speed
+from lesson_parts import measuring
+from lesson_parts.measuring import Reading, counter_rate, graph
+from lesson_parts.model import LessonError
+from lesson_parts.platforms import same_delay
 
 
 def readings_of(seconds, every, loops, phases):
@@ -26,7 +28,7 @@ def readings_of(seconds, every, loops, phases):
 def test_speed_is_right_within_half_a_percent_whatever_the_workers_phases(workers, every, loops):
     for seconds in [*range(19, 31), 19.3, 19.6, 19.9] * 3:  # it does not matter where the window falls
         readings = readings_of(seconds, every, loops, [random.uniform(0, every) for _ in range(workers)])
-        assert speed(readings, workers) == pytest.approx(workers * loops / every, rel=0.005)
+        assert counter_rate(readings, workers) == pytest.approx(workers * loops / every, rel=0.005)
 
 
 @pytest.mark.parametrize("workers, readings, expected", [
@@ -34,7 +36,7 @@ def test_speed_is_right_within_half_a_percent_whatever_the_workers_phases(worker
     (1, [(1, 0), (2, 4), (3.2, 8)], 4 / 1.2), (3, [(1, 0), (2, 4), (3.2, 8)], 5),
     (1, [(1, 0), (2, 1), (2, 2)], None), (1, [(0, 0), (1, 2), (2, 4), (4, 5), (5, 9), (7, 11)], 1.5)])
 def test_speed_of_few_readings(workers, readings, expected):
-    assert speed([Reading(*each) for each in readings], workers) == (expected and pytest.approx(expected))
+    assert counter_rate([Reading(*each) for each in readings], workers) == (expected and pytest.approx(expected))
 
 
 @pytest.mark.parametrize("readings, expected", [
@@ -46,11 +48,11 @@ def test_the_graph_is_what_a_browser_draws_that_reads_once_a_second(readings, ex
 
 
 def test_the_delay_is_that_of_all_containers():
-    assert lesson.same_delay("worker", [{"DELAY_MS": "400"}, {"DELAY_MS": "400"}]) == 0.4
-    assert lesson.same_delay("worker", []) == 0.1
-    assert lesson.same_delay("worker", [{}, {"DELAY_MS": "100"}, {"DELAY_MS": ""}]) == 0.1
+    assert same_delay("worker", [{"DELAY_MS": "400"}, {"DELAY_MS": "400"}]) == 0.4
+    assert same_delay("worker", []) == 0.1
+    assert same_delay("worker", [{}, {"DELAY_MS": "100"}, {"DELAY_MS": ""}]) == 0.1
     with pytest.raises(LessonError) as error:
-        lesson.same_delay("worker", [{"DELAY_MS": "400"}, {}])
+        same_delay("worker", [{"DELAY_MS": "400"}, {}])
     assert str(error.value) == ("worker runs with DELAY_MS=100 and 400 side by side: was the application started with "
                                 "other files (-f), or with another TAG?")
 
@@ -69,10 +71,10 @@ def test_the_delay_is_that_of_all_containers():
 def test_a_reading_is_an_answer_of_the_web_ui(status, body, expected):
     with FakeHttp(lambda _: http_answer(body, status)) as server:
         if isinstance(expected, Reading):
-            assert lesson.read_counter(server.url + "/") == expected
+            assert measuring.read_counter(server.url + "/") == expected
         else:
             with pytest.raises(OSError, match=expected):
-                lesson.read_counter(server.url)
+                measuring.read_counter(server.url)
     assert [request.line for request in server.requests] == ["GET /json HTTP/1.1"]
 
 
@@ -85,11 +87,11 @@ def test_the_counter_is_read_some_thirty_times_a_second(monkeypatch, clock):
             raise OSError("gone")
         return Reading(clock[0], int(clock[0] * 10))
 
-    monkeypatch.setattr(lesson, "read_counter", read)
+    monkeypatch.setattr(measuring, "read_counter", read)
     shown = []
 
     def take(seconds):
-        return lesson.read_counter_for("http://x", seconds, lambda *now: shown.append(now[0]))
+        return measuring.read_counter_for("http://x", seconds, lambda *now: shown.append(now[0]))
 
     assert len(take(3)) == len(shown) == pytest.approx(100, abs=1) and shown[1] == pytest.approx(0.03)
     away.update(range(105, 109))
@@ -99,13 +101,13 @@ def test_the_counter_is_read_some_thirty_times_a_second(monkeypatch, clock):
         take(15)
     assert clock[0] == pytest.approx(120, abs=0.1)
     away.clear()
-    monkeypatch.setattr(lesson, "read_counter", lambda _url: Reading(clock[0], int(200 - clock[0])))
+    monkeypatch.setattr(measuring, "read_counter", lambda _url: Reading(clock[0], int(200 - clock[0])))
     with pytest.raises(LessonError, match="^The counter went backwards: Redis was emptied meanwhile. Try again.$"):
         take(5)
 
 
 def test_a_prober_asks_at_random_moments_and_averages():
-    with FakeHttp(lambda _: [0.05, http_answer(b"")]) as server, lesson.Prober(server.url) as prober:
+    with FakeHttp(lambda _: [0.05, http_answer(b"")]) as server, measuring.Prober(server.url) as prober:
         time.sleep(2)
         asked = []
         assert 0.05 <= prober.seconds(5) < 2
@@ -118,7 +120,7 @@ def test_a_prober_asks_at_random_moments_and_averages():
     ([0.3, http_answer(b"no", "500 Internal Server Error")], 5, "status 500 Internal Server Error: no"),
     ([HANG], 0, "no answer")])
 def test_a_prober_without_an_answer_says_why(steps, patience, reason):
-    with FakeHttp(lambda _: steps) as server, lesson.Prober(server.url) as prober:
+    with FakeHttp(lambda _: steps) as server, measuring.Prober(server.url) as prober:
         server.await_requests()
         with pytest.raises(LessonError) as error:
             prober.seconds(patience)

@@ -6,8 +6,7 @@ import statistics
 
 import pytest
 
-import lesson
-from lesson import Delays, predict, queue_speed
+from lesson_parts.model import Delays, LessonError, Prediction, predict, queue_speed
 
 
 def simulate(workers, delays, seconds=400.0, look_every=0.0137):
@@ -41,11 +40,11 @@ def test_speed_and_time_at_rng_are_those_of_a_simulated_queue(workers, delays):
     (10, Delays(), 10, 0.75, True), (0, Delays(), 0, 0, False), (50, Delays(0.1, 0.0, 0.1), 250, 0, False),
     (1, Delays(0.0, 0.1, 0.0), 10, 0.05, True), (1, Delays(0.3, 0.1, 0.0), 2.5, 0.0125, False)])
 def test_the_numbers_of_the_lesson(workers, delays, speed, rng, saturated):
-    assert predict(workers, delays) == lesson.Prediction(pytest.approx(speed), pytest.approx(rng), 0.0, saturated)
+    assert predict(workers, delays) == Prediction(pytest.approx(speed), pytest.approx(rng), 0.0, saturated)
 
 
 def test_without_any_delay_there_is_nothing_to_predict():
-    with pytest.raises(lesson.LessonError, match="^With DELAY_MS=0 everywhere there is no simulated work and no "
+    with pytest.raises(LessonError, match="^With DELAY_MS=0 everywhere there is no simulated work and no "
                                                 "lesson.$"):
         predict(1, Delays(0, 0, 0))
 

@@ -7,7 +7,8 @@ import pytest
 
 import lesson
 from harness import eventually
-from lesson import LessonError
+from lesson_parts import measuring, platforms
+from lesson_parts.model import Delays, LessonError
 
 CLASS1 = "kubectl --context=a-context --namespace=class1"
 VIEW = "config view --minify --output=jsonpath={..namespace}"
@@ -47,13 +48,13 @@ class Kubectl:
 @pytest.fixture
 def kubectl(monkeypatch):
     fake = Kubectl()
-    monkeypatch.setattr(lesson, "subprocess", fake)
-    monkeypatch.setattr(lesson.shutil, "which", lambda name: name == "kubectl")
+    monkeypatch.setattr(platforms, "subprocess", fake)
+    monkeypatch.setattr(platforms.shutil, "which", lambda name: name == "kubectl")
     return fake
 
 
 def kubernetes(*words):
-    return lesson.Kubernetes(lesson.parse(["-n", *words]))
+    return platforms.Kubernetes(lesson.parse(["-n", *words]))
 
 
 def pod(name, phase="Running", env=(), **metadata):
@@ -68,7 +69,7 @@ def pod(name, phase="Running", env=(), **metadata):
     (["/no/where"], "'/no/where' cannot be run: No such file or directory")])
 def test_a_command_that_fails_is_quoted_with_its_last_words(command, said):
     with pytest.raises(LessonError) as error:
-        lesson.run_command(*command)
+        platforms.run_command(*command)
     assert str(error.value) == said
 
 
@@ -85,7 +86,7 @@ def test_it_looks_in_the_context_and_the_namespace(kubectl, monkeypatch, words, 
     assert str(error.value) == (
         f"'kubectl{options} get deployment worker --output=json' failed: Error from server: not found (asked for the "
         f"application in {where}; 'kubectl apply -f k8s/' starts it)")
-    monkeypatch.setattr(lesson.shutil, "which", lambda _: None)
+    monkeypatch.setattr(platforms.shutil, "which", lambda _: None)
     with pytest.raises(LessonError, match="^kubectl is not installed.$"):
         kubernetes()
 
@@ -103,7 +104,7 @@ def test_what_runs_on_kubernetes(kubectl):
     assert application.where == "Kubernetes, context a-context, namespace class1"
     assert application.containers("rng") == ["rng-0", "rng-1"]
     assert application.metrics("rng", "rng-1") == "what rng-1 has measured"
-    assert application.delays() == lesson.Delays(worker=0.3, rng=0.1, hasher=0.1)
+    assert application.delays() == Delays(worker=0.3, rng=0.1, hasher=0.1)
 
 
 def test_a_pod_that_lingers_is_waited_for(kubectl, monkeypatch, clock):
@@ -117,7 +118,7 @@ def test_a_pod_that_lingers_is_waited_for(kubectl, monkeypatch, clock):
         application.scale(2)
     assert kubectl.commands[2:4] == change
     assert (len(kubectl.commands), clock[0]) == (4 + 242, pytest.approx(220.5)), "twice a second, for 120 s"
-    monkeypatch.setattr(lesson.time, "sleep", lambda _: kubectl.set_pods("worker", pod("worker-0"), pod("worker-1")))
+    monkeypatch.setattr(platforms.time, "sleep", lambda _: kubectl.set_pods("worker", pod("worker-0"), pod("worker-1")))
     application.scale(2)
 
 
@@ -146,7 +147,7 @@ def test_the_detour_is_the_median_time_of_webuis_page(kubectl, monkeypatch, cloc
             raise OSError("gone")
         clock[0] += times.pop()
 
-    monkeypatch.setattr(lesson, "http_get", get)
+    monkeypatch.setattr(measuring, "http_get", get)
     with kubernetes("class1") as application:
         assert application.detour() == pytest.approx(0.5)
         assert asked == [("http://127.0.0.1:4712/index.html", 10)] * 9

@@ -2,7 +2,10 @@
 
 import pytest
 
-from lesson import Delays, Step, verdict
+from lesson_parts import words
+from lesson_parts.measuring import Step
+from lesson_parts.model import Delays
+from lesson_parts.words import verdict
 
 
 def step(workers, speed=1.0, rng=0.0, hasher=0.001, delays=Delays()):
@@ -68,4 +71,4 @@ def test_it_does_not_hold_and_says_where_and_why(steps, servers, where, why):
     ({"speed": 1.04, "rng": -0.059}, []), ({"speed": 1.06}, ["speed +6%"]), ({"speed": 0.94}, ["speed -6%"]),
     ({"rng": 0.061}, ["rng +61 ms"]), ({"rng": -0.061}, ["rng -61 ms"]), ({"hasher": 0.021}, ["hasher +21 ms"])])
 def test_each_kind_of_difference_counts(measured, differences):
-    assert step(10, **measured).differences() == differences
+    assert words.differences(step(10, **measured)) == differences

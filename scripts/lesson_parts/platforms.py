@@ -1,0 +1,313 @@
+"""Where a DockerCoins runs: Compose and Kubernetes, and what the lesson asks of them."""
+
+import abc
+import http.client
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+import urllib.parse
+
+from lesson_parts.measuring import seconds_of_get
+from lesson_parts.model import DEFAULT_DELAY_MS, Delays, LessonError
+from lesson_parts.words import in_words
+
+DEFAULT_URL = "http://localhost:8000"  # where docker-compose.yml publishes the web UI
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROLLOUT_SECONDS = 120  # a node that has not had the image takes its time, and an original worker 30 s to end
+
+
+def run_command(*command, folder=None):
+    """Output of a command; its failure is a LessonError that ends with its last words."""
+    try:
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise LessonError(f"'{command[0]}' cannot be run: {error.strerror}") from error
+    if result.returncode:
+        said = (result.stderr.strip() or result.stdout.strip()).splitlines()
+        raise LessonError(f"'{' '.join(command)}' failed: {said[-1] if said else result.returncode}")
+    return result.stdout
+
+
+def same_delay(service, environments):
+    """The DELAY_MS, in seconds, of containers with these environments, which must agree on it."""
+    found = {float(environment.get("DELAY_MS") or DEFAULT_DELAY_MS) for environment in environments}
+    if len(found) > 1:
+        raise LessonError(f"{service} runs with DELAY_MS={in_words(sorted(f'{delay:g}' for delay in found))} side by "
+                          "side: was the application started with other files (-f), or with another TAG?")
+    return found.pop() / 1000 if found else DEFAULT_DELAY_MS / 1000
+
+
+class Platform(abc.ABC):
+    """What the lesson asks of whatever runs the application. A context manager: it ends what it has started."""
+
+    where = ""  # which application that is, where there may be several
+    url: str  # of the web UI
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    @abc.abstractmethod
+    def workers(self):
+        """How many there should be."""
+
+    @abc.abstractmethod
+    def scale(self, workers):
+        """Returns once exactly so many run."""
+
+    @abc.abstractmethod
+    def servers(self):
+        """How many rng share the work."""
+
+    @abc.abstractmethod
+    def delay(self, service):
+        """The simulated work of that service, seconds."""
+
+    @abc.abstractmethod
+    def address(self, service):
+        """URL of the service, as seen from here."""
+
+    def containers(self, service):
+        """Names of the containers in which the service runs."""
+        raise NotImplementedError
+
+    def metrics(self, service, container):
+        """What the service in that container has measured, in Prometheus's text format."""
+        raise NotImplementedError
+
+    def detour(self):
+        """Seconds that the way from here adds to each answer."""
+        return 0.0
+
+    def delays(self):
+        return Delays(**{service: self.delay(service) for service in ("worker", "rng", "hasher")})
+
+
+class Compose(Platform):
+    """The project that docker-compose or docker compose runs."""
+
+    def __init__(self, options):
+        self.url = options.url or DEFAULT_URL
+        self._host = urllib.parse.urlsplit(self.url).hostname or "localhost"
+        self._folder = os.getcwd()
+        files = ("docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml")
+        if not os.environ.get("COMPOSE_FILE") and not any(os.path.exists(name) for name in files):
+            self._folder = REPOSITORY
+        try:
+            self._command = self._find_command()
+        except LessonError as error:
+            raise LessonError(f"{error} (if it runs on Kubernetes, add -n NAMESPACE)") from error
+
+    def _find_command(self):
+        """The Compose that started the project, if both are installed: each names containers its way."""
+        versions = {}
+        for command in (("docker", "compose"), ("docker-compose",)):
+            if shutil.which(command[0]):
+                result = subprocess.run([*command, "version", "--short"], capture_output=True, text=True, check=False)
+                if result.returncode == 0:
+                    versions[command] = result.stdout.strip().lstrip("v")
+        if not versions:
+            raise LessonError("Neither 'docker compose' nor 'docker-compose' is installed")
+        self._command, *_ = versions
+        containers = self._containers("webui")
+        if not containers:
+            raise LessonError(f"The application does not run in {self._folder}: start it with "
+                              f"'{' '.join(self._command)} up -d' first")
+        label = containers[0]["Config"]["Labels"].get("com.docker.compose.version", "")
+        return next((command for command, version in versions.items()
+                     if version.split(".")[0] == label.split(".")[0]), self._command)
+
+    def _run(self, *command):
+        return run_command(*command, folder=self._folder)
+
+    def _containers(self, service):
+        """What Docker knows of the service's running containers."""
+        identifiers = self._run(*self._command, "ps", "-q", service).split()
+        if not identifiers:
+            return []
+        return [container for container in json.loads(self._run("docker", "inspect", *identifiers))
+                if container["State"]["Running"]
+                and container["Config"]["Labels"].get("com.docker.compose.oneoff", "False") == "False"]
+
+    def delay(self, service):
+        return same_delay(service, [dict(setting.partition("=")[::2] for setting in container["Config"]["Env"] or [])
+                                    for container in self._containers(service)])
+
+    def workers(self):
+        return len(self._containers("worker"))
+
+    def scale(self, workers):
+        self._run(*self._command, "up", "-d", "--no-deps", "--no-build", "--no-recreate", "--scale",
+                  f"worker={workers}", "worker")
+        deadline = time.monotonic() + 30
+        while (running := self.workers()) != workers:
+            if time.monotonic() > deadline:
+                raise LessonError(f"{workers} workers were asked for, {running} run: see the logs of worker.")
+            time.sleep(0.2)
+
+    def servers(self):
+        return len(self._containers("rng"))
+
+    def address(self, service):
+        published = self._run(*self._command, "port", service, "80").strip()
+        port = published.splitlines()[0].rpartition(":")[2] if published else ""
+        if not port.isdigit() or port == "0":
+            raise LessonError(f"{service} is not published on a port, so its time cannot be measured.")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{port}/"
+
+    def containers(self, service):
+        return [container["Id"] for container in self._containers(service)]
+
+    def metrics(self, service, container):
+        return self._run("docker", "exec", container, f"/{service}", "--metrics")
+
+
+class PortForward:
+    """A port of this machine that leads to a Service's, until close().
+
+    kubectl ends when the pod does, or when a connection breaks. Then it is started again, on the same port.
+    """
+
+    def __init__(self, kubectl, service):
+        self._kubectl = kubectl
+        self._service = service
+        self._lock = threading.Lock()  # of what follows
+        self._closed = threading.Event()
+        self._process = self._start("")
+        try:
+            self.port = self._wait_for_port()
+        except BaseException:
+            self._process.kill()
+            raise
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _start(self, port):
+        return subprocess.Popen([*self._kubectl, "port-forward", "--address=127.0.0.1",
+                                 f"service/{self._service}", f"{port}:80"], text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def _wait_for_port(self):
+        said = ""
+        for line in self._process.stdout:
+            if found := re.match(r"Forwarding from \S+:(\d+) -> ", line):
+                return int(found.group(1))
+            said = line.strip()
+        raise LessonError(f"{self._service} cannot be reached through 'kubectl port-forward': {said}")
+
+    def _run(self):
+        while True:
+            # It says a line for every connection, and would stop at a full pipe.
+            for _ in self._process.stdout:
+                pass
+            self._process.wait()
+            self._closed.wait(0.3)
+            with self._lock:
+                if self._closed.is_set():
+                    return
+                self._process = self._start(self.port)
+
+    def close(self):
+        with self._lock:
+            self._closed.set()
+            self._process.terminate()
+        self._thread.join(5)
+
+
+class Kubernetes(Platform):
+    """What runs in a namespace of kubectl's current context."""
+
+    def __init__(self, options):
+        if not shutil.which("kubectl"):
+            raise LessonError("kubectl is not installed.")
+        self._url = options.url
+        self._forwards = {}
+        self._kubectl = ["kubectl"]
+        # The same one to the end, whatever becomes the current one meanwhile. (In a pod there is none.)
+        context = self._setting("current-context")
+        if context:
+            self._kubectl.append(f"--context={context}")
+        namespace = options.namespace or self._setting("view", "--minify", "--output=jsonpath={..namespace}")
+        if namespace:
+            self._kubectl.append(f"--namespace={namespace}")
+        self.where = (f"Kubernetes, context {context}, " if context else "Kubernetes, ") + \
+            f"namespace {namespace or 'default'}"
+        try:
+            self.workers()
+        except LessonError as error:
+            raise LessonError(f"{error} (asked for the application in {self.where}; "
+                              "'kubectl apply -f k8s/' starts it)") from error
+
+    def __exit__(self, *_):
+        for forward in self._forwards.values():
+            forward.close()
+
+    def _setting(self, *words):
+        result = subprocess.run([*self._kubectl, "config", *words], capture_output=True, text=True, check=False)
+        return result.stdout.strip()
+
+    def _run(self, *words):
+        return run_command(*self._kubectl, *words)
+
+    def _get(self, *words):
+        return json.loads(self._run("get", *words, "--output=json"))
+
+    def _pods(self, service):
+        """Its pods that have not ended, those among them that are told to."""
+        return [pod for pod in self._get("pods", f"--selector=app={service}")["items"]
+                if pod["status"].get("phase") not in ("Succeeded", "Failed")]
+
+    def _pods_that_stay(self, service):
+        return [pod for pod in self._pods(service) if "deletionTimestamp" not in pod["metadata"]]
+
+    @property
+    def url(self):
+        return self._url or self.address("webui")
+
+    def workers(self):
+        return self._get("deployment", "worker")["spec"]["replicas"]
+
+    def scale(self, workers):
+        self._run("scale", "deployment", "worker", f"--replicas={workers}")
+        self._run("rollout", "status", "deployment", "worker", f"--timeout={ROLLOUT_SECONDS}s")
+        # The rollout is over although a pod that is told to end has not, and may be mining.
+        deadline = time.monotonic() + ROLLOUT_SECONDS
+        while (running := len(self._pods("worker"))) != workers:
+            if time.monotonic() > deadline:
+                raise LessonError(f"{workers} workers were asked for, {running} run: see 'kubectl get pods'.")
+            time.sleep(0.5)
+
+    def servers(self):
+        return len(self._pods_that_stay("rng"))
+
+    def delay(self, service):
+        return same_delay(service, [{setting["name"]: setting["value"] for container in pod["spec"]["containers"]
+                                     for setting in container.get("env", []) if "value" in setting}
+                                    for pod in self._pods_that_stay(service)])
+
+    def address(self, service):
+        if service not in self._forwards:
+            self._forwards[service] = PortForward(self._kubectl, service)
+        return f"http://127.0.0.1:{self._forwards[service].port}/"
+
+    def containers(self, service):
+        return [pod["metadata"]["name"] for pod in self._pods_that_stay(service)
+                if pod["status"].get("phase") == "Running"]
+
+    def metrics(self, service, container):
+        return self._run("exec", container, "--", f"/{service}", "--metrics")
+
+    def detour(self):
+        """webui has its page at hand, so the time that it takes is that of the port-forward."""
+        try:
+            return statistics.median(seconds_of_get(self.address("webui") + "index.html", 10) for _ in range(9))
+        except (OSError, http.client.HTTPException) as error:
+            raise LessonError(f"The web UI does not answer through 'kubectl port-forward': {error}") from error

@@ -1,0 +1,181 @@
+"""What is said about the numbers: the table as it grows, the verdict, the explanation."""
+
+import dataclasses
+import time
+
+SPEED_TOLERANCE = 0.05  # a laptop's network costs a loop a few milliseconds of its 300
+HASHER_TOLERANCE = 0.02  # seconds; hasher answers GET / at once
+NOTICEABLE = 0.03  # a gain in speed below this is none: so much of a loop is neither work nor waiting
+
+
+def in_words(items):
+    items = [str(item) for item in items]
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def count(number, noun):
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+# ------------------------------------------------------------------------------------ the verdict
+
+
+def differences(step):
+    """What is not as predicted; empty when the step is as it should be."""
+    found = []
+    if step.speed is None:
+        found.append("the counter does not move")
+    elif abs(step.speed / step.predicted.speed - 1) > SPEED_TOLERANCE:
+        found.append(f"speed {step.speed / step.predicted.speed - 1:+.0%}")
+    # One worker more or less moves rng's time by a whole service time, once rng is saturated.
+    if abs(step.rng - step.predicted.rng) > step.delays.rng / 2 + 0.01:
+        found.append(f"rng {(step.rng - step.predicted.rng) * 1000:+.0f} ms")
+    if step.hasher - step.predicted.hasher > HASHER_TOLERANCE:
+        found.append(f"hasher {(step.hasher - step.predicted.hasher) * 1000:+.0f} ms")
+    return found
+
+
+def verdict(steps, servers):
+    """(whether the lesson holds, a sentence: it does, or which step does not and what that usually means)"""
+    wrong = [step for step in steps if differences(step)]
+    if not wrong:
+        rates = in_words([f"{step.speed:.2f}" for step in steps])
+        limited = [step.workers for step in steps if step.predicted.saturated]
+        limit = (f", and from {count(limited[0], 'worker')} on rng is the limit" if limited
+                 else ", and rng is not yet the limit")
+        noun = "worker gives" if [step.workers for step in steps] == [1] else "workers give"
+        numbers = in_words([step.workers for step in steps])
+        return True, f"The lesson holds: {numbers} {noun} {rates} hashes/s{limit}."
+    # The step that differs most tells most.
+    step = max(wrong, key=lambda step: abs((step.speed or 0) / step.predicted.speed - 1))
+    if step.speed is None:
+        measured = "the counter does not move"
+    else:
+        measured = f"{step.speed:.2f} hashes/s instead of {step.predicted.speed:.2f}"
+    return False, (f"The lesson does not hold with {count(step.workers, 'worker')} ({measured}; "
+                   f"{', '.join(differences(step))}): {usual_cause(step, steps, servers)}.")
+
+
+def usual_cause(step, steps, servers):
+    """What the difference at that step usually means."""
+    if step.speed is None:
+        return "no worker gets through a loop, and the worker's log says what it waits for"
+    ratio = step.speed / step.predicted.speed
+    if ratio > 1 + SPEED_TOLERANCE:
+        # No number of workers takes one serial rng beyond its limit.
+        if step.predicted.saturated or step.speed * step.delays.rng > 1 + SPEED_TOLERANCE:
+            if servers > 1:
+                return f"{servers} rng share the work, and with one again the lesson holds"
+            return ("rng answers in parallel, where the lesson needs one request at a time "
+                    "(or more than one rng shares the name)")
+        seems = max(step.workers + 1, round(ratio * step.workers))
+        return f"that is the speed of {count(seems, 'worker')}, so an old worker is still there"
+    if step.hasher - step.predicted.hasher > max(HASHER_TOLERANCE, step.delays.hasher / 4):
+        return "hasher is slow to answer, so this machine has too few CPUs (or hasher answers one at a time)"
+    if ratio < 1 - SPEED_TOLERANCE:
+        return "too few CPUs for it, or something else keeps this machine busy"
+    if step.rng > step.predicted.rng and step.predicted.saturated:
+        seems = step.workers + max(1, round((step.rng - step.predicted.rng) / step.delays.rng))
+        return f"the line at rng is that of {count(seems, 'worker')}, so an old worker is still there"
+    if step.rng > step.predicted.rng:
+        return "rng is slow to answer, so this machine has too few CPUs or something else asks rng, too"
+    if any(other.predicted.saturated for other in steps):
+        return "GET / overtakes rng's line, so httping would not show the bottleneck"
+    return "rng answers sooner than its DELAY_MS says"
+
+
+def as_json(steps, holds, sentence):
+    return {
+        "holds": holds,
+        "verdict": sentence,
+        "delay_ms": {name: value * 1000 for name, value in dataclasses.asdict(steps[0].delays).items()},
+        "steps": [{
+            "workers": step.workers,
+            "speed": {"predicted": step.predicted.speed, "measured": step.speed},
+            "rng_ms": {"predicted": step.predicted.rng * 1000, "measured": step.rng * 1000},
+            "hasher_ms": {"predicted": step.predicted.hasher * 1000, "measured": step.hasher * 1000},
+            "graph": step.graph,
+            "ok": not differences(step),
+            "differences": differences(step),
+        } for step in steps],
+    }
+
+
+class Screen:
+    """The table as it grows on one stream, and what goes on meanwhile on another: both may be a terminal."""
+
+    FORMAT = "{:>7}  {:>9} {:>8}  {:>9} {:>8}  {:>9} {:>8}  {:<17}  {}"
+
+    def __init__(self, table, news):
+        self._table = table
+        self._news = news
+        self._live = news.isatty()
+        self._last_news = 0.0
+
+    def line(self, text):
+        self.clear()
+        print(text.rstrip(), file=self._table, flush=True)
+
+    def clear(self):
+        if self._live:
+            print("\r\033[K", end="", file=self._news, flush=True)
+
+    def head(self, delays):
+        self.line("Simulated work of worker, rng and hasher: "
+                  + in_words([f"{delay * 1000:g}" for delay in dataclasses.astuple(delays)]) + " ms")
+        self.line(self.FORMAT.format("", "hashes/s", "", "rng, ms", "", "hasher ms", "", "graph,", ""))
+        self.line(self.FORMAT.format("workers", *["predicted", "measured"] * 3, "once a second", ""))
+
+    def row(self, step):
+        predicted = step.predicted
+        self.line(self.FORMAT.format(
+            step.workers, f"{predicted.speed:.2f}", "none" if step.speed is None else f"{step.speed:.2f}",
+            f"{predicted.rng * 1000:.0f}", f"{step.rng * 1000:.0f}",
+            f"{predicted.hasher * 1000:.0f}", f"{step.hasher * 1000:.1f}",
+            " ".join(map(str, step.graph)), ", ".join(differences(step)) or "ok"))
+
+    def begin(self, text):
+        """What happens from now on: a line, or the line that progress() then overwrites."""
+        self._last_news = 0.0
+        if self._live:
+            self.progress(text)
+        else:
+            print(text, file=self._news, flush=True)
+
+    def progress(self, text):
+        if self._live and time.monotonic() - self._last_news > 0.2:
+            self._last_news = time.monotonic()
+            print(f"\r\033[K{text}", end="", file=self._news, flush=True)
+
+
+# ------------------------------------------------------------------------------------ the explanation
+
+
+def explanation_table(found):
+    on_the_way = max(0.0, found.rng - found.line - found.service)
+    rows = [("work", found.work, True), ("rng", found.rng, True), ("  waiting in line", found.line, False),
+            ("  being served", found.service, False), ("  on the way", on_the_way, False),
+            ("hasher", found.hasher, True), ("Redis", found.redis, True), ("one hash", found.hash, True)]
+    lines = [f"{'':<20}{'ms':>8}"]
+    for name, seconds, of_hash in rows:
+        part = f"{seconds / found.hash:>8.0%}" if of_hash else ""
+        lines.append(f"{name:<20}{seconds * 1000:>8.1f}{part}")
+    return "\n".join(lines)
+
+
+def explanation_sentence(found):
+    """What limits it, and what one worker or one rng more would give."""
+    now = found.speed_with(found.workers, found.servers)
+    next_worker = found.speed_with(found.workers + 1, found.servers)
+    next_rng = found.speed_with(found.workers, found.servers + 1)
+    ordinal = {1: "a second", 2: "a third"}.get(found.servers, "one more")
+    busy = "never idle" if found.utilisation > 0.97 else f"busy {found.utilisation:.0%} of the time"
+    if next_worker > now * (1 + NOTICEABLE):
+        return (f"rng is idle {max(0.0, 1 - found.utilisation):.0%} of the time, so it is not the limit yet: one "
+                f"more worker would give {next_worker:.1f} hashes/s.")
+    if next_rng > now * (1 + NOTICEABLE):
+        hardly = "nothing" if found.servers == 1 else "hardly anything"
+        return (f"rng is the limit: it is {busy}, and a hash waits {found.line * 1000:.0f} ms in its line. "
+                f"One more worker adds {hardly}; {ordinal} rng would give {next_rng:.1f} hashes/s.")
+    return (f"rng is just about to become the limit: it is {busy}, yet hardly anybody waits. One more worker "
+            f"adds nothing but waiting; {ordinal} rng adds nothing without more workers.")
