@@ -1,13 +1,9 @@
-"""A whole DockerCoins, a proxy that serves it below a prefix, and a headless Chromium that looks at the dashboard."""
+"""A whole DockerCoins, and a headless Chromium that looks at the dashboard."""
 
 import contextlib
 import json
 import os
 import tempfile
-import threading
-import urllib.error
-import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as Driver
@@ -24,38 +20,6 @@ def dockercoins(workers=1, **webui):
     """All services as real processes; .scale(N) changes the number of workers, .url is the web UI's."""
     with contextlib.ExitStack() as stack:
         yield Processes(stack, workers, webui=webui)
-
-
-@contextlib.contextmanager
-def below_prefix(url, prefix):
-    """Serves what is at that URL below the prefix, and nothing above it; gives the URL with the prefix."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            if not self.path.startswith(f"{prefix}/"):
-                self.send_error(404)
-                return
-            try:
-                with urllib.request.urlopen(url + self.path.removeprefix(prefix), timeout=20) as answer:
-                    kind, body = answer.headers["Content-Type"], answer.read()
-            except urllib.error.HTTPError as error:
-                self.send_error(error.code)
-                return
-            with contextlib.suppress(ConnectionError):
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}{prefix}"
-        server.shutdown()
 
 
 # All that the graph knows, by its keys; a number is null where the legend says that it is not known.

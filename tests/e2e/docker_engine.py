@@ -29,7 +29,6 @@ COMPOSE_2 = "2.26"
 # Debian's programs first: a newer docker from elsewhere speaks to the engine in its own way.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 PACKAGES = {"/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables", "/usr/sbin/debootstrap": "debootstrap"}
-TOOLS = {"/usr/bin/httping": "httping", "/usr/bin/ab": "apache2-utils"}
 SUITES = ("bookworm", "trixie")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -287,7 +286,7 @@ def ensure_built(name, dockerfile):
 
 def start():
     """All of it; returns whether it started the engine, and then stop() is the caller's duty."""
-    install_missing(TOOLS)
+    install_missing({"/usr/bin/httping": "httping"})
     started = start_engine()
     try:
         for suite in SUITES:

@@ -20,14 +20,6 @@ def test_the_expensive_part_of_the_four_builds_is_the_same():
     assert len(parts) == 1 and "scripts/install-deps --yes build" in parts.pop()
 
 
-def test_the_compose_file_is_short_and_says_no_more_than_needed():
-    text = read("docker-compose.yml")
-    assert len(text.splitlines()) <= 60
-    assert not re.search(r"^version:", text, re.MULTILINE)
-    assert re.search(r"image: redis:\d+\.\d+\.\d+\S*$", text, re.MULTILINE), "a tag that says which release"
-    assert re.findall(r'- "(\d+:\d+)"', text) == ["8001:80", "8002:80", "8000:80"]
-
-
 @pytest.fixture(params=["classic", pytest.param("buildkit", marks=pytest.mark.release)])
 def tag(request, built, compose_2, figure):
     """The tag of the images that one of the builders has made."""

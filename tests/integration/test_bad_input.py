@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from asking import assert_answer, dripping, request_bytes
+from clients import assert_answer, dripping, request_bytes
 from harness import Answer, Service, ask, collect, open_socket, read_to_end, scale
 
 GOOD = {"rng": "/32", "hasher": "/", "webui": "/index.html", "admin": "/healthz"}

@@ -18,9 +18,9 @@ import time
 
 import pytest
 
-from harness import PATH, Mine, Service, ask, binary, counted, eventually, http, private_kib
+from harness import PATH, SANITIZED, Mine, Service, ask, binary, counted, eventually, http, private_kib
 
-pytestmark = pytest.mark.figures
+pytestmark = [pytest.mark.figures, pytest.mark.skipif(SANITIZED, reason="they hold for uninstrumented binaries")]
 
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 12)
 QUIET = SECONDS >= 120

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from asking import assert_answer, dripping, quickest, receive, request_bytes
+from clients import assert_answer, dripping, quickest, receive, request_bytes
 from harness import (Answer, SANITIZED, Service, answer_after_sending, ask, collect, open_socket, private_kib,
                      raw, read_to_end, scale)
 
@@ -261,13 +261,3 @@ def test_one_that_waits_to_continue_may_wait_in_the_queue_for_longer_than_a_requ
         time.sleep(0.2)
         client.sendall(b"hello")
         assert_digest(Answer(read_to_end(client)), b"hello")
-
-
-@pytest.mark.slow
-def test_a_large_body_that_keeps_coming_may_take_longer_than_ten_seconds(hasher):
-    """A second more for each 64 KiB."""
-    with open_socket(hasher.port, timeout=60) as client:
-        client.sendall(post(PIECE)[:-1])
-        time.sleep(11)
-        client.sendall(PIECE[-1:])
-        assert_digest(Answer(read_to_end(client)), PIECE)

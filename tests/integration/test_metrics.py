@@ -1,6 +1,5 @@
 """What the services tell Prometheus: on the admin port, exact, and never behind the work."""
 
-import contextlib
 import os
 import re
 import shutil
@@ -137,19 +136,6 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
         assert at_rng["http_request_queue_seconds_sum"] > 0
         assert at_rng['http_request_duration_seconds_sum{route="/N"}'] == pytest.approx(
             served + at_rng["http_request_queue_seconds_sum"], rel=0.01)
-
-
-@pytest.mark.threads
-def test_a_scrape_tells_how_many_wait_while_a_thousand_do():
-    with Service("rng", admin=True, DELAY_MS=4000) as rng:
-        with contextlib.ExitStack() as stack:
-            for _ in range(1000):
-                stack.enter_context(open_socket(rng.port)).sendall(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n")
-            eventually(lambda: scrape(rng)["http_requests_waiting"] >= 998, what="a thousand requests in line")
-        # Those who left are passed over, and the line is empty again.
-        eventually(lambda: scrape(rng)["http_requests_waiting"] == 0, 20)
-        eventually(lambda: sum(requests(scrape(rng)).values()) == 1000)
-        assert len(requests(scrape(rng))) <= 2
 
 
 def test_webui_counts_readings_that_failed():

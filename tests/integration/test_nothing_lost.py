@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from fakes import HANG, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with, http_answer
+from fakes import HANG, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with, http_answer
 from harness import (STOPS_WITHIN, Redis, Service, counted, eventually, free_port, needs_namespaces, scale,
                      wallet)
 
@@ -115,18 +115,18 @@ class Mine(contextlib.ExitStack):
     .digests is what hasher gave, of which the 8th is a coin.
     """
 
-    def __init__(self, redis, namespace=None, rng_url=None):
+    def __init__(self, redis, namespace=None):
         super().__init__()
         self.redis = redis
         self.digests = []
         self.on_hash = {}
         self.drawn = 0
-        self.rng = self.enter_context(FakeHttp(self._draw, port=80 if rng_url else 0, namespace=namespace))
+        self.rng = self.enter_context(FakeHttp(self._draw, namespace=namespace))
         self.hasher = self.enter_context(FakeHttp(self._hash, namespace=namespace))
         self.proxy = self.enter_context(RedisProxy(redis, namespace=namespace))
         self.worker = self.enter_context(Service(
             "worker", prefix=namespace.prefix if namespace else [], DELAY_MS=10,
-            RNG_URL=rng_url or self.rng.url, HASHER_URL=self.hasher.url, REDIS_URL=self.proxy.url))
+            RNG_URL=self.rng.url, HASHER_URL=self.hasher.url, REDIS_URL=self.proxy.url))
         self.callback(redis.resume)
 
     def _draw(self, _request):
@@ -260,17 +260,6 @@ def test_what_is_left_is_stored_at_a_stop_which_takes_a_second(redis, state):
         assert mine.is_exact()
         assert counted(redis) == sum(told(mine.worker.log))
         assert ("ERROR" in mine.worker.log) == (BACKS_OFF in STOPS[state])
-
-
-@needs_namespaces
-def test_what_is_left_is_stored_at_a_stop_while_the_name_server_is_silent_about_rng(redis):
-    with Namespace("127.0.0.1 rng\n") as namespace, FakeDns(namespace, silent=True) as names:
-        with Mine(redis, namespace, "http://rng") as mine:
-            mine.play((10, lambda _: namespace.set_hosts("")))
-            eventually(lambda: names.asked, what="a query")
-            mine.proxy.cut()
-            mine.worker.stop()
-            assert counted(redis) == len(mine.digests)
 
 
 @needs_namespaces

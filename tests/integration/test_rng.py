@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from asking import assert_answer, dripping, quickest, receive, request_bytes
+from clients import assert_answer, dripping, quickest, receive, request_bytes
 from harness import (Answer, SANITIZED, Service, ask, collect, eventually, needs_namespaces, open_socket,
                      private_kib, read_to_end, scale)
 

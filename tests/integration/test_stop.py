@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from asking import dripping
+from clients import dripping
 from fakes import FakeDns, Namespace, RedisProxy
 from harness import (NAMESPACES, STOPS_WITHIN, Answer, Blackhole, Redis, Service, alone, collect, eventually,
                      http, open_socket)

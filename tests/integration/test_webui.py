@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from asking import assert_answer, quickest, request_bytes
+from clients import assert_answer, quickest, request_bytes
 from fakes import FakeDns, Namespace, RedisProxy
 from harness import (Answer, Blackhole, Redis, Service, ask, collect, eventually, needs_namespaces, open_socket,
                      raw, read_to_end, scale)

@@ -25,9 +25,6 @@ def container_of(path, kind, name):
     return container
 
 
-# ------------------------------------------------------------------------------------------ what there is
-
-
 def test_each_file_has_what_it_is_for():
     assert set(objects(MAIN)) == ({("Deployment", name) for name in NAMES}
                                   | {("Service", name) for name in NAMES if name != "worker"})
@@ -84,9 +81,6 @@ def test_a_pod_has_what_its_work_takes_and_nothing_else(path, kind, name):
     assert (pod, container) == ({}, more)
 
 
-# ------------------------------------------------------------------------------------------ ports and images
-
-
 @every_pod
 def test_ports_are_those_that_the_image_listens_on(path, kind, name):
     expected = [{"name": "redis", "containerPort": 6379}]
@@ -119,9 +113,6 @@ def test_images_are_those_of_compose(path, kind, name):
     assert container["imagePullPolicy"] == "IfNotPresent"
 
 
-# ------------------------------------------------------------------------------------------ safe by default
-
-
 @every_pod
 def test_the_restricted_pod_security_standard_holds_and_more(path, kind, name):
     """Its rules, one by one: https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
@@ -152,9 +143,6 @@ def test_requests_and_limits_fit_what_was_measured(path, kind, name):
 def test_readiness_is_asked_where_the_work_does_not_hinder(path, kind, name):
     how = {"tcpSocket": {"port": "redis"}} if name == "redis" else {"httpGet": {"path": "/readyz", "port": "admin"}}
     assert container_of(path, kind, name)["readinessProbe"] == {**how, "periodSeconds": 2}
-
-
-# ------------------------------------------------------------------------------------------ the lessons
 
 
 @pytest.mark.parametrize("path", LESSONS)

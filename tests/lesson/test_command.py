@@ -162,9 +162,6 @@ def test_without_docker_it_says_how_to_look_on_kubernetes(monkeypatch, capsys):
                                        "runs on Kubernetes, add -n NAMESPACE)\n")
 
 
-# ------------------------------------------------------------------------------------------ the arguments
-
-
 @pytest.mark.parametrize("words, workers, seconds, url, namespace, as_json", [
     ("", [1, 2, 3, 10], 20, None, None, False),
     ("--workers 1,1000 --seconds 5 --url https://x -n --json", [1, 1000], 5, "https://x", "", True),

@@ -57,9 +57,6 @@ def test_the_delay_is_that_of_all_containers():
                                 "other files (-f), or with another TAG?")
 
 
-# ------------------------------------------------------------------------------------------ from a server
-
-
 @pytest.mark.parametrize("status, body, expected", [
     ("200 OK", b'{"coins":1,"hashes":"345","now":1700000000.5}', Reading(1700000000.5, 345)),
     ("200 OK", b'{"coins":0,"hashes":null,"now":1}', Reading(1.0, 0)),
