@@ -132,20 +132,24 @@ TEST_F(HttpServerLimitsTest, GoesOnServingASlowClient) {
 TEST_F(HttpServerLimitsTest, CutsTheSlowestOffWhenMoreThanFiveHundredAndTwelveAreSlowToRead) {
   const FileLimit limit(6'000);
   Start();
-  size_t cut = 0;
-  // After a second, which a busy machine may take, all are cut off: then another 600 are tried.
-  for (int tries = 0; cut == 0 && tries < 5; ++tries) {
+  for (int tries = 0; tries < 10; ++tries) {
+    const auto clients = Many(600, "");
+    Settle();
     const Stopwatch watch;
-    const auto clients = Many(600, Get("/endless"));
-    const auto late = [&] { return watch.Elapsed() > milliseconds(900); };
+    for (const UniqueFd& client : clients) Send(client, Get("/endless"));
+    EXPECT_EQ(Ask(port(), Get("/a")).status, 200) << "behind all of them";
+    // After a second all are cut off.
+    if (watch.Elapsed() > milliseconds(500)) continue;
+    size_t cut = 0;
     EXPECT_TRUE(Eventually([&] {
       cut = static_cast<size_t>(
           std::ranges::count_if(clients, [](const UniqueFd& client) { return !Send(client, "x"); }));
-      return cut >= 88 || late();
+      return cut >= 88 || watch.Elapsed() > milliseconds(950);
     }));
-    if (late()) cut = 0;
+    EXPECT_EQ(cut, 88U);
+    return;
   }
-  EXPECT_EQ(cut, 88U);
+  GTEST_SKIP() << "this machine is too busy to serve 600 requests in half a second";
 }
 
 TEST_F(HttpServerLimitsTest, HasRoomForFourThousandWaitingRequests) { ExpectRoom(Get("/a"), 4'096); }
