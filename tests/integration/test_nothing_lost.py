@@ -267,8 +267,13 @@ def test_what_is_left_is_stored_at_a_stop_which_takes_a_second(redis, state):
 def test_a_redis_that_vanishes_without_a_reset_is_found_within_30_seconds(redis):
     with Namespace() as namespace, Mine(redis, namespace) as mine:
         mine.play(range(10), Mine.hang)
-        commands = len(mine.proxy.commands)
-        eventually(lambda: len(mine.proxy.commands) > commands, what="an update")
+
+        def stands_still():
+            hashes = len(mine.digests)
+            time.sleep(1)
+            return len(mine.digests) == hashes
+
+        eventually(stands_still, 20, what="a worker that waits for Redis")
         show = [*namespace.prefix, "ss", "-Htno", f"dport = :{mine.proxy.port}"]
         shown = subprocess.check_output(show, text=True)
         assert float(re.search(r"timer:\(keepalive,([\d.]+)", shown).group(1)) <= 15
