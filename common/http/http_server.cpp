@@ -49,6 +49,8 @@ constexpr size_t kMaxParkedBytes = size_t{2} * 1024 * 1024;
 /// server's thread.
 constexpr size_t kMaxBufferedRequest = size_t{16} * 1024;
 
+constexpr const char* kStopping = "the service is stopping";
+
 UniqueFd Checked(int fd, const char* what) {
   if (fd < 0) throw StartError(std::string(what) + ": " + std::strerror(errno));
   return UniqueFd(fd);
@@ -114,7 +116,7 @@ void HttpServer::Stop() {
   stopping_ = true;
   ::eventfd_write(wake_.get(), 1);
   for (auto& connection : queue_.Stop()) {
-    Answer(*connection, kServiceUnavailable, "the service is stopping");
+    Answer(*connection, kServiceUnavailable, kStopping);
     Forget();
   }
   if (!AwaitAnswers(deadline)) {
@@ -283,7 +285,7 @@ void HttpServer::Enqueue(std::unique_ptr<Connection> connection) {
   }
   if (queue_.Submit(connection)) return;
   Forget();
-  Refuse(std::move(connection), kServiceUnavailable, "too many requests wait");
+  Refuse(std::move(connection), kServiceUnavailable, stopping_ ? kStopping : "too many requests wait");
 }
 
 void HttpServer::DropInput(Connection& connection) {
