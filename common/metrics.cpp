@@ -30,7 +30,7 @@ namespace {
 /// What the histograms tell apart: upper bounds of their buckets, in seconds. The simulated work takes 0.1 s
 /// and so does each request before one in rng's queue: an edge between any two multiples of that keeps them
 /// apart.
-const prometheus::Histogram::BucketBoundaries kEdges = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.15, 0.25,
+const prometheus::Histogram::BucketBoundaries edges = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.15, 0.25,
                                                         0.35,  0.45,  0.55,  0.65, 0.75, 0.85, 0.95, 1.5,
                                                         2.5,   5,     10,    20,   50,   100,  200};
 
@@ -115,7 +115,7 @@ struct Histogram::Lazy {
 
   prometheus::Histogram& Get() {
     if (auto* histogram = made.load()) return *histogram;
-    auto& histogram = family.Add(labels, kEdges);  // For the same labels always the same one.
+    auto& histogram = family.Add(labels, edges);  // For the same labels always the same one.
     made = &histogram;
     return histogram;
   }

@@ -27,9 +27,9 @@ struct RequestRecord {
   std::optional<int> status = {};
   std::optional<uint64_t> body_bytes = {};  ///< Sent, without the head.
 
-  // When its turn has come:
-  [[nodiscard]] Time::duration Waited() const { return *begun - queued; }
-  [[nodiscard]] Time::duration Served() const { return ready - *begun; }
+  // 0 as long as its turn has not come.
+  [[nodiscard]] Time::duration Waited() const { return begun.value_or(queued) - queued; }
+  [[nodiscard]] Time::duration Served() const { return ready - begun.value_or(ready); }
 };
 
 /// An answer on its way to the client.
