@@ -31,8 +31,8 @@ namespace {
 /// and so does each request before one in rng's queue: an edge between any two multiples of that keeps them
 /// apart.
 const prometheus::Histogram::BucketBoundaries edges = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.15, 0.25,
-                                                        0.35,  0.45,  0.55,  0.65, 0.75, 0.85, 0.95, 1.5,
-                                                        2.5,   5,     10,    20,   50,   100,  200};
+                                                       0.35,  0.45,  0.55,  0.65, 0.75, 0.85, 0.95, 1.5,
+                                                       2.5,   5,     10,    20,   50,   100,  200};
 
 double Seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
 
