@@ -17,9 +17,9 @@ import time
 
 import pytest
 
-import lesson
 from compose import SERVICES, get, read, run
 from harness import eventually
+from lesson_parts import measuring
 
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 8)
 ROOM = 0.02 if SECONDS >= 120 else 0.05
@@ -224,7 +224,7 @@ def test_prometheus_says_that_rng_is_saturated_and_two_behind_one_name_raise_the
     assert len(values("step:dockercoins_step_duration_seconds:mean30s")) == 4
     scale(project, 10, *with_metrics, "-f", "two-rng.yml")
     time.sleep(2)
-    with_two = lesson.speed(lesson.read_counter_for("http://localhost:8000", 6, lambda *_: None), 10)
+    with_two = measuring.counter_rate(measuring.read_counter_for("http://localhost:8000", 6, lambda *_: None), 10)
     figure("ten workers, hashes/s by Prometheus, and with two rng", f"{speed:.2f}, {with_two:.1f}")
     assert 12 < with_two < 21
     project(*with_metrics, "down", "--remove-orphans")

@@ -22,6 +22,7 @@ import pytest
 import docker_engine
 import lesson
 from harness import eventually
+from lesson_parts import measuring, platforms
 
 REPO = docker_engine.REPO
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 12)
@@ -96,13 +97,13 @@ class Namespace:
         """Hashes per second, measured as scripts/lesson does."""
         with self.application() as application:
             time.sleep(3)
-            return lesson.speed(lesson.read_counter_for(application.url, 10.0, lambda *_: None), workers)
+            return measuring.counter_rate(measuring.read_counter_for(application.url, 10.0, lambda *_: None), workers)
 
     def await_mining(self):
         def counter():
             """Hashes so far; 0 while the web UI cannot tell."""
             try:
-                return lesson.read_counter(application.url).hashes
+                return measuring.read_counter(application.url).hashes
             except OSError:
                 return 0
 
@@ -129,8 +130,8 @@ def context():
     if not shutil.which("kubectl"):
         pytest.skip("no cluster: kubectl is not installed")
     try:
-        name = lesson.run_command("kubectl", "config", "current-context").strip()
-        lesson.run_command("kubectl", f"--context={name}", "--request-timeout=20s", "get", "nodes")
+        name = platforms.run_command("kubectl", "config", "current-context").strip()
+        platforms.run_command("kubectl", f"--context={name}", "--request-timeout=20s", "get", "nodes")
     except lesson.LessonError as reason:
         pytest.skip(f"no cluster: {reason}")
     if command := os.environ.get("DOCKERCOINS_LOAD_IMAGES"):
