@@ -174,6 +174,7 @@ class Exchange::Httplib final : public httplib::Server {
     ConnectionStream stream(connection);
     bool closed = false;
     process_request(stream, connection.record.client, 0, "", 0, /*close_connection=*/true, closed, Amend);
+    action_ = {};  // It may hold a file open.
     connection.answer.head_bytes = connection.answer.unsent.size() - body_bytes_;
   }
 

@@ -333,6 +333,16 @@ def test_no_symbolic_link_leads_out_and_only_files_are_served_also_by_links_with
     assert_answer(ask(site.port, request_bytes("/style.css/")), 404, NO_PATH)
 
 
+def test_a_file_is_open_no_longer_than_it_is_answered_with(site):
+    def open_files():
+        folder = f"/proc/{site.pid}/fd"
+        return [fd for fd in os.listdir(folder) if os.path.realpath(f"{folder}/{fd}").endswith("/index.html")]
+
+    for method in ("GET", "HEAD", "PUT"):
+        ask(site.port, request_bytes("/index.html", method=method, body=b""))
+        eventually(lambda: open_files() == [], what=f"the end of the file of {method}")
+
+
 def test_another_method_is_not_allowed_and_writes_nothing(site):
     for target in ("/", "/json", "/index.html", "/assets/dygraphs/dygraph.min.js"):
         for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
