@@ -87,7 +87,7 @@ int LookUp(const Endpoint& server, int flags, std::vector<SocketAddress>& addres
 /// Waits until the connection attempt on `fd` is over; returns its errno, 0 for success.
 int AwaitConnection(int fd, Clock::time_point deadline) {
   const short happened = PollUntil(fd, POLLOUT, deadline);
-  if (happened == 0) return ETIMEDOUT;
+  if (happened == 0) return errno;
   int error = 0;
   socklen_t size = sizeof(error);
   ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);

@@ -11,8 +11,9 @@ short PollUntil(int fd, short events, std::chrono::steady_clock::time_point dead
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd waiting{.fd = fd, .events = events, .revents = 0};
     const int ready = ::poll(&waiting, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
-    if (ready >= 0) return waiting.revents;
-    if (errno != EINTR) return POLLERR;
+    if (ready > 0) return waiting.revents;
+    if (ready == 0) errno = ETIMEDOUT;
+    if (errno != EINTR) return 0;
   }
 }
 
