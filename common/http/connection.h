@@ -18,12 +18,12 @@ namespace dockercoins {
 struct RequestRecord {
   using Time = std::chrono::steady_clock::time_point;
 
-  std::string client = {};         ///< The client's address, IPv4 without `::ffff:`.
-  std::string request_line = {};   ///< As it came, without its line end; empty while it has not arrived.
-  std::string path = {};           ///< As HttpRequest has it; empty when the request has not been parsed.
-  Time queued = {};                ///< When the request was put in the queue.
-  std::optional<Time> begun = {};  ///< When its turn came, if it did,
-  Time ready = {};                 ///< and when its answer was ready to be written.
+  std::string client = {};        ///< The client's address, IPv4 without `::ffff:`.
+  std::string request_line = {};  ///< As it came, without its line end; empty while it has not arrived.
+  std::optional<const Route*> route = {};  ///< Null: none; nothing when the request has not been parsed.
+  Time queued = {};                        ///< When the request was put in the queue.
+  std::optional<Time> begun = {};          ///< When its turn came, if it did,
+  Time ready = {};                         ///< and when its answer was ready to be written.
   std::optional<int> status = {};
   std::optional<uint64_t> body_bytes = {};  ///< Sent, without the head.
 

@@ -188,8 +188,8 @@ class Exchange::Httplib final : public httplib::Server {
   /// Sets the refusal of a request that no action answers, and returns its status; 0 when there is
   /// none.
   int Refuse(const httplib::Request& request, httplib::Response& response) {
-    connection_->record.path = request.path;
     const Route* route = FindRoute(routes_, request.path);
+    connection_->record.route = route;
     action_ = route == nullptr ? Action() : route->prepare(request.path);
     if (!action_) {
       SetError(response, kNotFound, "there is no such path");

@@ -85,6 +85,9 @@ constexpr int kHeadTooLarge = 431;
 constexpr int kInternalServerError = 500;
 constexpr int kServiceUnavailable = 503;
 
+/// Why a service that stops refuses.
+constexpr const char* kStopping = "the service is stopping";
+
 /// The reason phrase of a status that a service answers (RFC 9110, section 15).
 const char* StatusText(int status);
 

@@ -48,7 +48,7 @@ HttpMetrics::HttpMetrics(Metrics& metrics, const Routes& routes)
 
 void HttpMetrics::Count(const RequestRecord& record) const {
   const std::string_view line = record.request_line;
-  const Route* route = FindRoute(routes_, record.path.empty() ? RawPath(line) : record.path);
+  const Route* route = record.route ? *record.route : FindRoute(routes_, RawPath(line));
   const std::string name = route == nullptr ? kOther : route->name;
   // The times first: whoever sees a request counted finds them, too.
   if (record.begun) {

@@ -49,8 +49,6 @@ constexpr size_t kMaxParkedBytes = size_t{2} * 1024 * 1024;
 /// server's thread.
 constexpr size_t kMaxBufferedRequest = size_t{16} * 1024;
 
-constexpr const char* kStopping = "the service is stopping";
-
 UniqueFd Checked(int fd, const char* what) {
   if (fd < 0) throw StartError(std::string(what) + ": " + std::strerror(errno));
   return UniqueFd(fd);

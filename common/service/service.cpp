@@ -54,7 +54,7 @@ void ServeHttp(const std::string& name, const ListenSettings& settings, const Ht
   log.Line(name + " running on port " + std::to_string(server.port()));
 
   stop.Wait();
-  admin.SetNotReady("the service is stopping");
+  admin.SetNotReady(kStopping);
   server.Stop();
 }
 
