@@ -42,6 +42,15 @@ def same_delay(service, environments):
     return found.pop() / 1000 if found else DEFAULT_DELAY_MS / 1000
 
 
+def await_number(workers, running, seconds, every, see):
+    """Waits until running(), asked `every` so many seconds, is that number of workers."""
+    deadline = time.monotonic() + seconds
+    while (now := running()) != workers:
+        if time.monotonic() > deadline:
+            raise LessonError(f"{workers} workers were asked for, {now} run: see {see}.")
+        time.sleep(every)
+
+
 class Platform(abc.ABC):
     """What the lesson asks of whatever runs the application. A context manager: it ends what it has started."""
 
@@ -146,11 +155,7 @@ class Compose(Platform):
     def scale(self, workers):
         self._run(*self._command, "up", "-d", "--no-deps", "--no-build", "--no-recreate", "--scale",
                   f"worker={workers}", "worker")
-        deadline = time.monotonic() + 30
-        while (running := self.workers()) != workers:
-            if time.monotonic() > deadline:
-                raise LessonError(f"{workers} workers were asked for, {running} run: see the logs of worker.")
-            time.sleep(0.2)
+        await_number(workers, self.workers, 30, 0.2, "the logs of worker")
 
     def servers(self):
         return len(self._containers("rng"))
@@ -279,11 +284,7 @@ class Kubernetes(Platform):
         self._run("scale", "deployment", "worker", f"--replicas={workers}")
         self._run("rollout", "status", "deployment", "worker", f"--timeout={ROLLOUT_SECONDS}s")
         # The rollout is over although a pod that is told to end has not, and may be mining.
-        deadline = time.monotonic() + ROLLOUT_SECONDS
-        while (running := len(self._pods("worker"))) != workers:
-            if time.monotonic() > deadline:
-                raise LessonError(f"{workers} workers were asked for, {running} run: see 'kubectl get pods'.")
-            time.sleep(0.5)
+        await_number(workers, lambda: len(self._pods("worker")), ROLLOUT_SECONDS, 0.5, "'kubectl get pods'")
 
     def servers(self):
         return len(self._pods_that_stay("rng"))

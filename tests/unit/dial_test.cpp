@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/file_limit.h"
 #include "tests/unit/gate.h"
 #include "tests/unit/sockets.h"
 #include "tests/unit/stopwatch.h"
@@ -73,16 +74,14 @@ TEST(DialTest, GivesABlockingSocket) {
 TEST(DialTest, SaysWhoCannotBeReachedAndWhyAndLeavesNoDescriptorBehind) {
   const ClosedPort closed;
   const Endpoint refusing{.host = "127.0.0.1", .port = closed.port()};
-  const int before = ::dup(0);
-  ::close(before);
+  const rlim_t before = LowestFreeDescriptor();
   const Stopwatch watch;
   EXPECT_EQ(Failure(refusing), refusing.ToString() + ": connection refused");
   EXPECT_LT(watch.Elapsed(), kPatience / 2) << "it tries no address twice";
   // TCP knows no broadcast.
   EXPECT_EQ(Failure({.host = "255.255.255.255", .port = 80}), "255.255.255.255:80: network is unreachable");
   EXPECT_EQ(Failure(Name("nobody", 80, [] { return Addresses(); })), "nobody:80: name or service not known");
-  EXPECT_EQ(::dup(0), before);
-  ::close(before);
+  EXPECT_EQ(LowestFreeDescriptor(), before);
   EXPECT_EQ(ErrorText(ECONNRESET), "connection reset by peer");
 }
 

@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/file_limit.h"
 #include "tests/unit/http_server_fixture.h"
 #include "tests/unit/stopwatch.h"
 
@@ -24,22 +24,6 @@ const std::string kLargeHalf = [] {
   return half;
 }();
 const std::string kHalfPost = "POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\nbegin";
-
-/// Gives the process room for `files` descriptors.
-class FileLimit {
- public:
-  explicit FileLimit(rlim_t files) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    const rlimit now{.rlim_cur = files, .rlim_max = before_.rlim_max};
-    if (::setrlimit(RLIMIT_NOFILE, &now) != 0) throw std::runtime_error("too few descriptors are allowed");
-  }
-  FileLimit(const FileLimit&) = delete;
-  FileLimit& operator=(const FileLimit&) = delete;
-  ~FileLimit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_{};
-};
 
 auto EntriesOf(const char* folder) {
   const std::filesystem::directory_iterator entries(folder);
@@ -200,20 +184,19 @@ TEST_F(HttpServerLimitsTest, StartsNoMoreThreadsThanAreNeeded) {
 
 TEST_F(HttpServerLimitsTest, GoesOnAfterItRanOutOfDescriptors) {
   Start({.threads = 2});
-  // UBSan needs a descriptor for a look at each class that it has not seen yet: so it is to see them before.
+  // What UBSan needs is seen before: see FileLimit.
   const auto before = EntriesOf("/proc/self/fd");
   EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
   ASSERT_TRUE(Eventually([&] { return EntriesOf("/proc/self/fd") == before; }));
   const UniqueFd idle = ConnectTo(port());
   const UniqueFd held = Hold();  // It came later, so the idle one has been accepted.
   const UniqueFd client = TcpSocket();
-  const int lowest_free = ::dup(client.get());
-  ::close(lowest_free);
+  const rlim_t lowest_free = LowestFreeDescriptor();
   int status = 0;
   const Stopwatch watch;
   {
     // Nothing is expected in here: UBSan, which looks at what a failure prints, has no descriptor either.
-    const FileLimit no_more(static_cast<rlim_t>(lowest_free));
+    const FileLimit no_more(lowest_free);
     if (Connect(client, port()) && Send(client, Get("/a"))) status = AnswerOn(client).status;
   }
   EXPECT_EQ(status, 200);

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <future>
@@ -11,6 +10,7 @@
 #include <string>
 
 #include "tests/unit/eventually.h"
+#include "tests/unit/file_limit.h"
 #include "tests/unit/sockets.h"
 #include "tests/unit/stopwatch.h"
 
@@ -75,19 +75,16 @@ TEST_F(HttpUpstreamTest, AStopEndsTheWaitForAnAnswerOrItsRestAndOneThatIsTooLong
 }
 
 TEST_F(HttpUpstreamTest, SaysThatDescriptorsHaveRunOutWhereOnlyTheSocketStillGetsOne) {
-  // UBSan needs a descriptor for a look at each class that it has not seen yet: so it is to see them before.
+  // What UBSan needs is seen before: see FileLimit.
   const ClosedPort closed;
   EXPECT_THROW(
       HttpUpstream({.server = {.host = "127.0.0.1", .port = closed.port()}, .path = ""}, {}).Get("", 1),
       UnreachableError);
-  const int lowest_free = ::dup(0);
-  ::close(lowest_free);
-  rlimit before{};
-  ::getrlimit(RLIMIT_NOFILE, &before);
-  const rlimit one_more{.rlim_cur = static_cast<rlim_t>(lowest_free) + 1, .rlim_max = before.rlim_max};
-  ::setrlimit(RLIMIT_NOFILE, &one_more);
-  const std::string failure = Failure({}, std::chrono::milliseconds(200));
-  ::setrlimit(RLIMIT_NOFILE, &before);
+  std::string failure;
+  {
+    const FileLimit one_more(LowestFreeDescriptor() + 1);
+    failure = Failure({}, std::chrono::milliseconds(200));
+  }
   EXPECT_EQ(failure, name_ + ": too many open files");
 }
 
