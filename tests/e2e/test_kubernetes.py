@@ -31,11 +31,11 @@ PROGRAMS = (*SERVERS, "worker")
 REDIS = docker_engine.pinned_image("redis")
 IMAGES = [f"dockercoins-cpp/{name}:v0.1" for name in PROGRAMS] + [REDIS]
 
-# A pod of the class, from the one image with a shell that is there anyway.
-CLASS = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "class", "labels": {"run": "class"}}, "spec": {
+# The pod "shell", from the one image with a shell that is there anyway.
+SHELL = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "shell", "labels": {"run": "shell"}}, "spec": {
     "securityContext": {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}},
     "terminationGracePeriodSeconds": 0,
-    "containers": [{"name": "class", "image": REDIS, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"],
+    "containers": [{"name": "shell", "image": REDIS, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"],
                     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}]}}
 
 # In a shell of that pod: `get NAME` is GET http://NAME/, by wget (Alpine) or by bash (Debian).
@@ -118,7 +118,7 @@ class Namespace:
 
     def httping(self, name):
         """Seconds that GET / takes there, on average of five, from within."""
-        said = self("exec", "class", "--", "sh", "-c", HTTPING, "sh", *[name] * 5)
+        said = self("exec", "shell", "--", "sh", "-c", HTTPING, "sh", *[name] * 5)
         times = [float(ended) - float(begun) for begun, ended in re.findall(rf"^{name} (\S+) (\S+)$", said, re.M)]
         assert len(times) == 5, said
         return sum(times) / 5
@@ -158,8 +158,8 @@ def applied(context):
         said = namespace("apply", "--validate=strict", "--filename=k8s/")
         assert said.count(" created\n") == 9 and "Warning" not in said, said
         namespace.await_rollout(*PROGRAMS, "redis")
-        namespace("apply", "--filename=-", input=json.dumps(CLASS))
-        namespace("wait", "--for=condition=Ready", "pod/class", "--timeout=120s")
+        namespace("apply", "--filename=-", input=json.dumps(SHELL))
+        namespace("wait", "--for=condition=Ready", "pod/shell", "--timeout=120s")
         namespace.await_mining()
         yield namespace
 
@@ -220,7 +220,7 @@ def test_a_rolling_restart_costs_no_loop(as_applied):
         as_applied.scale(name, 2)
     as_applied.scale("worker", 10)
     as_applied.await_mining()
-    polling = as_applied.start("exec", "class", "--", "sh", "-c", POLL, "sh", "webui")
+    polling = as_applied.start("exec", "shell", "--", "sh", "-c", POLL, "sh", "webui")
     try:
         for name in SERVERS:
             as_applied("rollout", "restart", f"deployment/{name}")
@@ -236,7 +236,7 @@ def test_a_rolling_restart_costs_no_loop(as_applied):
 def test_an_rng_on_every_node_raises_the_ceiling(as_applied, figure):
     as_applied.scale("worker", 10)
     try:
-        as_applied("apply", "--validate=strict", "--filename=k8s/lessons/1-rng-daemonset.yaml")
+        as_applied("apply", "--validate=strict", "--filename=lessons/1-rng-daemonset.yaml")
         as_applied.await_rollout("daemonset/rng")
         nodes = as_applied.get("daemonset", "rng")["status"]["desiredNumberScheduled"]
         assert nodes >= 1

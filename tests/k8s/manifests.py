@@ -1,4 +1,4 @@
-"""The manifests under k8s/, parsed."""
+"""The manifests under k8s/ and lessons/, parsed."""
 
 import glob
 import os
@@ -7,7 +7,7 @@ import yaml
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MAIN = "k8s/dockercoins.yaml"
-LESSONS = sorted(os.path.relpath(path, REPO) for path in glob.glob(f"{REPO}/k8s/lessons/*"))
+LESSONS = sorted(os.path.relpath(path, REPO) for path in glob.glob(f"{REPO}/lessons/*"))
 
 
 def read(path):

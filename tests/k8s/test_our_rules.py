@@ -35,7 +35,7 @@ def test_each_file_has_what_it_is_for():
         {("DaemonSet", "rng")}, {("Deployment", "rng")},
         {("NetworkPolicy", name) for name in ("nobody-by-default", "redis", *SERVERS)},
         {("PersistentVolumeClaim", "redis"), ("Deployment", "redis")}, {("Deployment", "worker")}]
-    assert sorted(os.listdir(f"{REPO}/k8s")) == ["README.md", "dockercoins.yaml", "lessons"], "apply -f k8s/ takes all"
+    assert sorted(os.listdir(f"{REPO}/k8s")) == ["dockercoins.yaml"], "apply -f k8s/ takes all"
 
 
 @pytest.mark.parametrize("path", [MAIN, *LESSONS])
@@ -44,7 +44,7 @@ def test_nothing_is_said_but_name_and_label_so_it_fits_any_namespace(path):
         labels = {} if kind == "NetworkPolicy" else {"labels": {"app": name}}
         assert each["metadata"] == {"name": name, **labels}
     assert "namespace:" not in read(path) and "namespaceSelector" not in read(path)
-    assert ":latest" not in read(path) + read("README.md") + read("k8s/README.md")
+    assert ":latest" not in read(path) + read("README.md") + read("docs/trainer.md")
 
 
 @every_pod
@@ -150,11 +150,11 @@ def test_a_lesson_says_what_to_do(path):
     head = read(path).partition("\n---\n")[0]
     assert all(line.startswith("#") for line in head.splitlines())
     assert f"kubectl apply -f {path}" in head
-    assert f"]({os.path.relpath(path, 'k8s')})" in read("k8s/README.md")
+    assert head.startswith("# Spoiler: ") and f"](../{path})" in read("docs/trainer.md")
 
 
 def test_the_persistent_redis_has_a_volume():
-    claim = objects("k8s/lessons/4-redis-persistent.yaml")["PersistentVolumeClaim", "redis"]
+    claim = objects("lessons/4-redis-persistent.yaml")["PersistentVolumeClaim", "redis"]
     assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
 
 
@@ -165,10 +165,10 @@ def test_the_policies_let_those_in_who_have_business_there():
             rule["from"] = [{"podSelector": {"matchLabels": labels}} for labels in clients]
         return {"podSelector": {"matchLabels": {"app": name}}, "policyTypes": ["Ingress"], "ingress": [rule]}
 
-    worker, of_the_class = {"app": "worker"}, {"run": "class"}
-    found = {name: each["spec"] for (_, name), each in objects("k8s/lessons/3-network-policies.yaml").items()}
+    worker, shell = {"app": "worker"}, {"run": "shell"}
+    found = {name: each["spec"] for (_, name), each in objects("lessons/3-network-policies.yaml").items()}
     assert found == {"nobody-by-default": {"podSelector": {}, "policyTypes": ["Ingress"]},
                      "redis": policy("redis", 6379, worker, {"app": "webui"}),
-                     "rng": policy("rng", 80, worker, of_the_class),
-                     "hasher": policy("hasher", 80, worker, of_the_class),
+                     "rng": policy("rng", 80, worker, shell),
+                     "hasher": policy("hasher", 80, worker, shell),
                      "webui": policy("webui", 80)}

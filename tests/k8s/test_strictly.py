@@ -24,7 +24,7 @@ def test_the_api_knows_every_field(path):
     (MAIN, "Deployment", (*CONTAINER, "lifecycle", "preStop", "sleep", "seconds"), None, "sleep.seconds: missing"),
     (MAIN, "Deployment", ("spec", "selector"), None, "Deployment.spec.selector: missing"),
     (MAIN, "Deployment", ("apiVersion",), "apps/v1beta1", "apps/v1beta1 Deployment: not known"),
-    ("k8s/lessons/3-network-policies.yaml", "NetworkPolicy", ("spec", "ingress", 0, "form"), [],
+    ("lessons/3-network-policies.yaml", "NetworkPolicy", ("spec", "ingress", 0, "form"), [],
      "NetworkPolicy.spec.ingress[0].form: unknown field"),
 ])
 def test_a_mistake_is_found(path, kind, where, to, said):
