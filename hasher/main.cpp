@@ -7,13 +7,13 @@ namespace {
 
 constexpr dockercoins::Program kProgram = {
     .name = "hasher",
-    .summary = "the SHA-256 of what is POSTed to it.",
+    .summary = "SHA-256 over HTTP.",
     .variables =
         "  PORT          port to listen on, 0: a free one (80)\n"
-        "  BIND_ADDRESS  address to listen on (::, which is IPv4 too)\n"
+        "  BIND_ADDRESS  address to listen on (::)\n"
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
-        "  DELAY_MS      how long a hash takes, milliseconds (100)\n"
-        "  DEBUG         y: debug log\n",
+        "  DELAY_MS      simulated work, milliseconds (100)\n"
+        "  DEBUG         y: debug log (unset)\n",
     .has_service_port = true,
 };
 

@@ -8,15 +8,15 @@ namespace {
 
 constexpr dockercoins::Program kProgram = {
     .name = "webui",
-    .summary = "the dashboard, which shows the mining speed.",
+    .summary = "the dashboard.",
     .variables =
         "  PORT          port to listen on, 0: a free one (80)\n"
         "  REDIS_URL     redis://[[user]:password@]host[:port][/db] (redis://redis:6379)\n"
-        "  FILES_DIR     the dashboard's files (/files)\n"
-        "  ASSETS_DIR    where the chart library lies, served under /assets/ (/usr/share/javascript)\n"
-        "  BIND_ADDRESS  address to listen on (::, which is IPv4 too)\n"
+        "  FILES_DIR     folder of the dashboard's files (/files)\n"
+        "  ASSETS_DIR    folder of the chart library (/usr/share/javascript)\n"
+        "  BIND_ADDRESS  address to listen on (::)\n"
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
-        "  DEBUG         y: debug log\n",
+        "  DEBUG         y: debug log (unset)\n",
     .has_service_port = true,
 };
 

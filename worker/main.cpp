@@ -12,15 +12,15 @@ namespace {
 
 constexpr dockercoins::Program kProgram = {
     .name = "worker",
-    .summary = "mines: random bytes from rng, their digest from hasher, coins and counter to Redis.",
+    .summary = "mines coins, with rng, hasher and Redis.",
     .variables =
-        "  RNG_URL       where rng is (http://rng)\n"
-        "  HASHER_URL    where hasher is (http://hasher)\n"
+        "  RNG_URL       URL of rng (http://rng)\n"
+        "  HASHER_URL    URL of hasher (http://hasher)\n"
         "  REDIS_URL     redis://[[user]:password@]host[:port][/db] (redis://redis:6379)\n"
-        "  BIND_ADDRESS  address that the admin port listens on (::, which is IPv4 too)\n"
+        "  BIND_ADDRESS  address of the admin port (::)\n"
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
-        "  DELAY_MS      how long the work of a loop takes, milliseconds (100)\n"
-        "  DEBUG         y: debug log\n",
+        "  DELAY_MS      simulated work, milliseconds (100)\n"
+        "  DEBUG         y: debug log (unset)\n",
     .has_service_port = false,
 };
 

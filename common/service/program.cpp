@@ -26,7 +26,7 @@ void PrintHelp(const Program& program) {
       "  --healthcheck  exit status 0 when the service that runs with the same environment is healthy, else "
       "1\n"
       "  --metrics      what that service has measured, in Prometheus's text format\n\n"
-      "Settings, from the environment:\n%s",
+      "Settings, from the environment (default):\n%s",
       program.name, program.summary, program.name, program.variables);
 }
 

@@ -21,26 +21,26 @@ from harness import (BIN, NAMESPACES, OWN_NETWORK, PATH, Service, alone, ask, bi
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
 PORT = "port to listen on, 0: a free one (80)"
-ADDRESS = "address to listen on (::, which is IPv4 too)"
+ADDRESS = "address to listen on (::)"
 ADMIN_PORT = "port for /healthz, /readyz and /metrics, 0: none (9797)"
 REDIS_URL = "redis://[[user]:password@]host[:port][/db] (redis://redis:6379)"
-DEBUG = "y: debug log"
+DEBUG = "y: debug log (unset)"
 
 # What a program does, and what --help says of its settings.
 PROGRAMS = {
-    "rng": ("random bytes over HTTP, one request at a time.", {
+    "rng": ("random bytes over HTTP.", {
         "PORT": PORT, "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT,
-        "DELAY_MS": "how long a request takes, milliseconds (100)", "DEBUG": DEBUG}),
-    "hasher": ("the SHA-256 of what is POSTed to it.", {
+        "DELAY_MS": "simulated work, milliseconds (100)", "DEBUG": DEBUG}),
+    "hasher": ("SHA-256 over HTTP.", {
         "PORT": PORT, "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT,
-        "DELAY_MS": "how long a hash takes, milliseconds (100)", "DEBUG": DEBUG}),
-    "worker": ("mines: random bytes from rng, their digest from hasher, coins and counter to Redis.", {
-        "RNG_URL": "where rng is (http://rng)", "HASHER_URL": "where hasher is (http://hasher)",
-        "REDIS_URL": REDIS_URL, "BIND_ADDRESS": "address that the admin port listens on (::, which is IPv4 too)",
-        "ADMIN_PORT": ADMIN_PORT, "DELAY_MS": "how long the work of a loop takes, milliseconds (100)", "DEBUG": DEBUG}),
-    "webui": ("the dashboard, which shows the mining speed.", {
-        "PORT": PORT, "REDIS_URL": REDIS_URL, "FILES_DIR": "the dashboard's files (/files)",
-        "ASSETS_DIR": "where the chart library lies, served under /assets/ (/usr/share/javascript)",
+        "DELAY_MS": "simulated work, milliseconds (100)", "DEBUG": DEBUG}),
+    "worker": ("mines coins, with rng, hasher and Redis.", {
+        "RNG_URL": "URL of rng (http://rng)", "HASHER_URL": "URL of hasher (http://hasher)",
+        "REDIS_URL": REDIS_URL, "BIND_ADDRESS": "address of the admin port (::)",
+        "ADMIN_PORT": ADMIN_PORT, "DELAY_MS": "simulated work, milliseconds (100)", "DEBUG": DEBUG}),
+    "webui": ("the dashboard.", {
+        "PORT": PORT, "REDIS_URL": REDIS_URL, "FILES_DIR": "folder of the dashboard's files (/files)",
+        "ASSETS_DIR": "folder of the chart library (/usr/share/javascript)",
         "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT, "DEBUG": DEBUG})}
 SERVING = ["rng", "hasher", "webui"]  # with a port besides the admin port
 
@@ -81,7 +81,7 @@ Usage: {name} [--help | --version | --healthcheck | --metrics]
   --healthcheck  exit status 0 when the service that runs with the same environment is healthy, else 1
   --metrics      what that service has measured, in Prometheus's text format
 
-Settings, from the environment:
+Settings, from the environment (default):
 """ + "".join(f"  {variable:13} {text}\n" for variable, text in variables.items())
 
     for flag, said in (("--Help", "--Help"), ("", ""), ("--bell\x07", r"--bell\x07")):

@@ -1,4 +1,4 @@
-// Asks the web UI for the counters, once a second, one request at a time.
+// Reads the counters from the web UI once a second. Requests never overlap.
 
 /** Milliseconds from one request to the next. */
 export const PERIOD = 1000;

@@ -1,0 +1,39 @@
+"""What a student opens while looking for the answer does not tell it; what tells it says so first."""
+
+import glob
+import os
+import re
+
+import pytest
+
+from manifests import LESSONS, REPO, read
+
+# Phrases that tell it, anywhere or near the name of the service.
+TELLING = re.compile(r"(one|a single) (request|client|thread) at a time|one at a time|saturat|in order of arrival|more rng|"
+                     r"\brng\b[^|]{0,60}\b(bottleneck|queues?|slow|busy|the limit|waits?|serial\w*|one by one)\b|"
+                     r"\b(bottleneck|queues?|slow|busy|waits?|serial\w*)\b[^|?]{0,30}\brng\b", re.IGNORECASE)
+ASKING = ["README.md", "docker-compose.yml", "k8s/dockercoins.yaml", "scripts/up", *sorted(
+    os.path.relpath(path, REPO) for part in ("webui/files/*", "*/Dockerfile", "*/main.cpp")
+    for path in glob.glob(f"{REPO}/{part}"))]
+
+
+def shown(path):
+    """What one sees of it: of a program, its --help. Without the marks of comments and with single spaces."""
+    text = read(path)
+    if path.endswith("main.cpp"):
+        text = re.search(r"Program kProgram = \{(.*?)\n\};", text, re.DOTALL)[1]
+    return re.sub(r"[\s#/*\"]+", " ", text)
+
+
+@pytest.mark.parametrize("path", ASKING)
+def test_the_riddle_is_kept(path):
+    assert not TELLING.findall(shown(path))
+
+
+@pytest.mark.parametrize("path", ["docs/trainer.md", "docs/reference.md", "CONTRIBUTING.md", *LESSONS])
+def test_what_tells_the_answer_says_so_first(path):
+    assert "spoiler" in read(path).splitlines()[0].lower()
+
+
+def test_the_phrases_are_those_that_tell_it():
+    assert TELLING.search("# never waits in rng's queue") and TELLING.search(shown("docs/reference.md"))
