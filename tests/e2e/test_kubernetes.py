@@ -215,7 +215,7 @@ def test_httping_by_short_name_finds_the_bottleneck_and_workers_end_at_once(as_a
     assert seconds < 20  # the original takes 30 and more
 
 
-def test_a_rolling_restart_costs_no_loop(as_applied):
+def test_a_rolling_restart_loses_no_loop(as_applied):
     for name in SERVERS:
         as_applied.scale(name, 2)
     as_applied.scale("worker", 10)

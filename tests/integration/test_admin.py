@@ -56,7 +56,7 @@ def test_it_never_waits_for_the_work(name, start):
         assert one.access_lines() == []
 
 
-def test_clients_that_never_get_done_do_not_keep_a_probe_waiting():
+def test_incomplete_requests_do_not_delay_a_probe():
     starts = [b"", b"GET /healthz HTTP/1.1\r\nX-Half", b"POST /healthz HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf"]
     with alone("rng", admin=True) as rng, contextlib.ExitStack() as stack:
         wait_until_up(rng)

@@ -83,7 +83,7 @@ def test_the_root_says_who_it_is_and_refusals_come_without_delay():
     "Content-Type: application/x-www-form-urlencoded", "Content-Type: multipart/form-data",
     "Content-Type: multipart/form-data; boundary=xyz", "Content-Encoding: gzip", "Content-Encoding: nonsense",
     "Connection: keep-alive", "Range: bytes=0-1"])
-def test_hashes_the_raw_bytes_whatever_they_are_called(hasher, header):
+def test_hashes_the_raw_bytes_whatever_their_content_type(hasher, header):
     multipart = b'--xyz\r\nContent-Disposition: form-data; name="f"\r\n\r\nhello\r\n--xyz--\r\n'
     for body in (b"hello", multipart, gzip.compress(b"hello" * 99), bytes(range(256)), b"name=value&" * 9000):
         for version in ("1.0", "1.1"):
@@ -144,7 +144,7 @@ def test_a_body_that_ends_early_is_never_hashed(hasher, start):
 
 @pytest.mark.parametrize("make", [post, lambda body, header: chunked(body, headers=[header])],
                          ids=["length", "chunked"])
-def test_one_that_expects_it_is_told_to_continue_once(hasher, make):
+def test_sends_100_continue_once_to_a_client_that_expects_it(hasher, make):
     request = make(b"hello", "Expect: 100-continue")
     start, _, body = request.partition(b"\r\n\r\n")
     go_on = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -159,7 +159,7 @@ def test_one_that_expects_it_is_told_to_continue_once(hasher, make):
 
 @pytest.mark.parametrize("target, method, size, status", [
     ("/", "POST", LIMIT + 1, 413), ("/abc", "POST", 5, 404), ("/", "PUT", 5, 405)])
-def test_one_that_will_be_refused_is_not_told_to_continue(hasher, target, method, size, status):
+def test_sends_no_100_continue_before_a_refusal(hasher, target, method, size, status):
     start = head(f"Content-Length: {size}", "Expect: 100-continue", target=target, method=method)
     assert ask(hasher.port, start).status == status
 
@@ -234,7 +234,7 @@ def test_sixty_four_together_take_one_delay_and_so_do_twice_as_many_small_ones(m
     CHUNKED + b"1000\r\nhalf", head("Content-Length: 1000"),
     head("Content-Length: 5", "Expect: 100-continue"), None,
 ], ids=["idle", "half a head", "half a body", "half a chunk", "dripping", "waits to continue", "has left"])
-def test_two_hundred_that_do_not_get_done_hold_nobody_up(start):
+def test_two_hundred_incomplete_requests_delay_nobody(start):
     with Service("hasher", DELAY_MS=100) as hasher, contextlib.ExitStack() as stack:
         connections = [stack.enter_context(open_socket(hasher.port)) for _ in range(200)]
         for connection in connections:
@@ -248,7 +248,7 @@ def test_two_hundred_that_do_not_get_done_hold_nobody_up(start):
 
 
 @pytest.mark.slow
-def test_one_that_waits_to_continue_may_wait_in_the_queue_for_longer_than_a_request_has_to_arrive():
+def test_a_client_that_expects_100_continue_may_wait_longer_in_the_queue_than_a_request_may_take_to_arrive():
     with Service("hasher", DELAY_MS=5500) as hasher, contextlib.ExitStack() as stack:
         for _ in range(128):  # half of the threads serve requests that are still arriving: two rounds
             stack.enter_context(open_socket(hasher.port)).sendall(chunked(b"x"))

@@ -172,7 +172,7 @@ def test_an_answer_without_work_takes_no_delay():
 
 
 @pytest.mark.threads
-def test_two_thousand_that_do_not_get_done_cost_others_nothing_and_are_served_once_they_do():
+def test_two_thousand_incomplete_requests_delay_nobody_and_are_served_when_complete():
     with Service("rng", DELAY_MS=0) as rng, contextlib.ExitStack() as stack:
         connections = [stack.enter_context(open_socket(rng.port)) for _ in range(2000)]
         half_sent = connections[::2]

@@ -119,7 +119,7 @@ def curl_inside(one, url, *options):
 
 
 @needs_namespaces
-def test_with_nothing_set_but_an_address_each_the_application_finds_itself():
+def test_the_defaults_are_enough_except_for_the_addresses():
     with contextlib.ExitStack() as stack:
         inside = stack.enter_context(Namespace("127.0.0.2 rng\n127.0.0.3 hasher\n127.0.0.4 redis\n"))
 
@@ -154,7 +154,7 @@ def test_with_nothing_set_but_an_address_each_the_application_finds_itself():
 
 @needs_namespaces
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_default_address_is_every_one_of_both_families_whatever_the_kernels_default(name):
+def test_the_default_address_is_every_ipv4_and_ipv6_address(name):
     only_ipv6 = ["sh", "-c", 'echo 1 >/proc/sys/net/ipv6/bindv6only && exec "$@"', "sh"]
     with alone(name, prefix=[*OWN_NETWORK, *only_ipv6], BIND_ADDRESS=None, ADMIN_PORT=None, DEBUG="no") as one:
         wait_until_up(one)
@@ -298,7 +298,7 @@ def test_started_as_root_without_the_right_to_change_it_says_why_it_could_not(ke
 
 @needs_root
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_started_as_another_user_it_stays_that(name, public_bin):
+def test_started_as_another_user_it_stays_that_user(name, public_bin):
     prefix = ["setpriv", "--reuid=1234", "--regid=1235", "--groups=1236"]
     with alone(name, prefix=prefix, path=f"{public_bin}/{name}") as one:
         wait_until_up(one)

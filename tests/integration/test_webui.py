@@ -176,7 +176,7 @@ def test_a_late_reply_is_never_taken_for_another_question(webui, redis):
 
 
 @pytest.mark.threads
-def test_a_thousand_who_ask_while_redis_hangs_are_told_at_once(webui, redis):
+def test_a_thousand_requests_while_redis_hangs_are_answered_at_once(webui, redis):
     def told():
         with contextlib.ExitStack() as stack:
             connections = [stack.enter_context(open_socket(webui.port)) for _ in range(1000)]
@@ -234,7 +234,7 @@ def test_a_name_that_does_not_exist_yet_and_a_name_server_that_hangs(redis, serv
 
 
 @pytest.mark.parametrize("command", [["LPUSH", "hashes", "x"], ["SET", "wallet", "x"]], ids=" ".join)
-def test_a_key_of_a_wrong_type_is_named_and_the_right_type_heals_it(webui, redis, command):
+def test_a_key_of_the_wrong_type_is_named_until_its_type_is_right(webui, redis, command):
     redis.command(*command)
     assert_503(webui.port, f"Redis at 127.0.0.1:{redis.port}: "
                            "WRONGTYPE Operation against a key holding the wrong kind of value")

@@ -194,7 +194,7 @@ def test_a_bad_answer_is_an_error_and_a_good_one_of_the_originals_is_mined(rng, 
     assert wallet(redis) == {}
 
 
-def test_a_neighbour_that_goes_away_is_waited_for_twice_as_long_each_time(rng, hasher, redis):
+def test_the_wait_for_a_service_that_went_away_doubles(rng, hasher, redis):
     at_redis = f"127.0.0.1:{redis.port}"
     with worker(rng, hasher, redis) as service:
         for address, leave, come_back in ((rng.address, rng.refuse, rng.listen),
@@ -244,7 +244,7 @@ def test_the_url_carries_user_password_and_database(rng, hasher, credentials):
 
 
 @needs_namespaces
-def test_neighbours_that_are_not_there_yet_are_waited_for_quietly_redis_first(redis):
+def test_waits_quietly_for_services_that_are_not_there_yet_redis_first(redis):
     """Their names and ports are the defaults. Each reason is told once, though there are more attempts."""
     where = {"redis:6379": "127.0.0.4", "rng:80": "127.0.0.2", "hasher:80": "127.0.0.3"}
     with Namespace() as namespace, FakeDns(namespace) as names:
@@ -270,7 +270,7 @@ def test_neighbours_that_are_not_there_yet_are_waited_for_quietly_redis_first(re
             server.__exit__()
 
 
-def test_a_redis_that_still_loads_its_data_is_waited_for_quietly(rng, hasher, redis):
+def test_waits_quietly_for_a_redis_that_loads_its_data(rng, hasher, redis):
     redis.command("EVAL", "for i = 1, 5000 do redis.call('SET', 'key' .. i, i) end", 0)
     redis.stop()
     redis.options += ["--key-load-delay", "300"]  # microseconds; it answers every 1,024 keys
@@ -298,7 +298,7 @@ def test_connecting_may_take_10_seconds(rng, hasher, redis):
 
 
 @pytest.mark.slow
-def test_an_answer_that_takes_12_seconds_is_waited_for(rng, hasher, redis):
+def test_waits_for_an_answer_that_takes_12_seconds(rng, hasher, redis):
     """Two workers at once: rng's queue is long for one, and the other's hasher is slow."""
     with (FakeHttp(lambda _: [12, http_answer(NO_COIN)]) as late_rng,
           FakeHttp(lambda _: [12, http_answer(b"f" * 64)]) as late_hasher,

@@ -39,7 +39,7 @@ def test_each_file_has_what_it_is_for():
 
 
 @pytest.mark.parametrize("path", [MAIN, *LESSONS])
-def test_nothing_is_said_but_name_and_label_so_it_fits_any_namespace(path):
+def test_metadata_is_name_and_label_only_and_fits_any_namespace(path):
     for (kind, name), each in objects(path).items():
         labels = {} if kind == "NetworkPolicy" else {"labels": {"app": name}}
         assert each["metadata"] == {"name": name, **labels}
@@ -60,7 +60,7 @@ def test_the_number_of_pods_and_the_rollout_are_left_at_their_defaults(path, kin
 
 
 @every_pod
-def test_a_pod_has_what_its_work_takes_and_nothing_else(path, kind, name):
+def test_a_pod_has_what_it_needs_and_nothing_else(path, kind, name):
     """But for what each of the tests below asks about."""
     pod, container = pod_of(path, kind, name), container_of(path, kind, name)
     for field in ("automountServiceAccountToken", "enableServiceLinks", "securityContext", "containers"):
@@ -140,13 +140,13 @@ def test_requests_and_limits_fit_what_was_measured(path, kind, name):
 
 
 @every_pod
-def test_readiness_is_asked_where_the_work_does_not_hinder(path, kind, name):
+def test_readiness_probes_do_not_wait_for_the_work(path, kind, name):
     how = {"tcpSocket": {"port": "redis"}} if name == "redis" else {"httpGet": {"path": "/readyz", "port": "admin"}}
     assert container_of(path, kind, name)["readinessProbe"] == {**how, "periodSeconds": 2}
 
 
 @pytest.mark.parametrize("path", LESSONS)
-def test_a_lesson_says_what_to_do(path):
+def test_an_exercise_says_what_to_do(path):
     head = read(path).partition("\n---\n")[0]
     assert all(line.startswith("#") for line in head.splitlines())
     assert f"kubectl apply -f {path}" in head
@@ -158,7 +158,7 @@ def test_the_persistent_redis_has_a_volume():
     assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
 
 
-def test_the_policies_let_those_in_who_have_business_there():
+def test_each_policy_allows_its_clients_only():
     def policy(name, port, *clients):
         rule = {"ports": [{"port": port}]}
         if clients:

@@ -100,7 +100,7 @@ def test_what_runs_on_kubernetes(kubectl, monkeypatch):
         kubernetes()
 
 
-def test_a_pod_that_lingers_is_waited_for(kubectl, clock):
+def test_waits_for_a_pod_that_lingers(kubectl, clock):
     """The original's worker mines on for 30 s after it was told to end."""
     change = [f"{CLASS1} scale deployment worker --replicas=2",
               f"{CLASS1} rollout status deployment worker --timeout=120s"]
@@ -113,7 +113,7 @@ def test_a_pod_that_lingers_is_waited_for(kubectl, clock):
     assert (len(kubectl.commands), clock[0]) == (4 + 242, pytest.approx(220.5)), "twice a second, for 120 s"
 
 
-def test_a_port_forward_is_started_once_again_when_it_breaks_and_ends_in_the_end(kubectl, monkeypatch, clock):
+def test_a_broken_port_forward_is_started_again_and_stopped_at_the_end(kubectl, monkeypatch, clock):
     """The detour is the median time of webui's page through it."""
     times = [9, 9, 0.1, 0.2, 9, 9, 0.3, 0.4, 0.5]
 

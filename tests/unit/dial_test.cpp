@@ -71,7 +71,7 @@ TEST(DialTest, GivesABlockingSocket) {
   EXPECT_EQ(Receive(fd, 1), "x");
 }
 
-TEST(DialTest, SaysWhoCannotBeReachedAndWhyAndLeavesNoDescriptorBehind) {
+TEST(DialTest, SaysWhoIsUnreachableAndWhyAndLeaksNoDescriptor) {
   const ClosedPort closed;
   const Endpoint refusing{.host = "127.0.0.1", .port = closed.port()};
   const rlim_t before = LowestFreeDescriptor();
@@ -101,7 +101,7 @@ TEST(DialTest, SilenceEndsWithTheTimeOrAStop) {
   EXPECT_LT(watch.Elapsed(), kPatience / 2);
 }
 
-TEST(DialTest, ALookupThatHangsIsLeftBehindAndNotAskedForAgainAndItsAnswerIsUsed) {
+TEST(DialTest, AHangingLookupRunsOnceAndItsLateAnswerIsUsed) {
   const ListenSocket listener = Listen("127.0.0.1", 0);
   const auto gate = std::make_shared<Gate>();
   const Endpoint hanging =

@@ -143,7 +143,7 @@ TEST_F(HttpServerLimitsTest, HasRoomForTwoMebibytesOfWaitingRequests) {
   ExpectRoom(request, 2'097'152 / request.size() + 1);
 }
 
-TEST_F(HttpServerLimitsTest, RefusesMoreThanAHundredLargeBodiesOnTheirWayAndNobodyElse) {
+TEST_F(HttpServerLimitsTest, RefusesOnlyWhatExceedsAHundredArrivingLargeBodies) {
   Start({.threads = 2});
   const auto serving = Many(1, kHalfPost);
   ASSERT_TRUE(Eventually([this] { return handler_.Paths().size() == 1; }));

@@ -100,7 +100,7 @@ TEST_F(HttpServerTest, ServesOneAtATimeInTheOrderInWhichRequestsBecameComplete) 
   EXPECT_EQ(handler_.Paths(), expected);
 }
 
-TEST_F(HttpServerTest, LargeBodiesOnTheirWayGetHalfOfTheThreadsAtMost) {
+TEST_F(HttpServerTest, ArrivingLargeBodiesGetAtMostHalfOfTheThreads) {
   Start({.threads = 4});
   std::vector<UniqueFd> slow;
   for (int i = 0; i < 5; ++i)

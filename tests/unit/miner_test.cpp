@@ -267,7 +267,7 @@ TEST_F(MinerTest, TriesForHalfASecondToStoreWhatIsLeftAndSaysWhenItCannot) {
   EXPECT_THAT(log_->Lines(), Contains("ERROR:worker:Not stored at the end: rng:80: broken").Times(6));
 }
 
-TEST_F(MinerTest, ACoinThatIsRefusedKeepsNoLoopsOutAndTheOtherWayRound) {
+TEST_F(MinerTest, ARefusedCoinDoesNotBlockLoopsNorRefusedLoopsACoin) {
   for (const std::string refused : {"coin", "loops"}) {
     world_ = World();
     world_.coin_every = 1;
