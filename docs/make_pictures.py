@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes the pictures in the README from real runs, on a machine that has nothing else to do.
+"""Makes pictures for the docs from real runs, on a machine that has nothing else to do.
 
   docs/make_pictures.py dashboard      docs/dashboard.png: 1, 2, 3 and 10 workers, a minute each
   docs/make_pictures.py time-per-step  docs/time-per-step.svg: what `scripts/lesson explain` says of 1, 3 and 10 workers
@@ -61,7 +61,7 @@ def make_dashboard(path):
 # ------------------------------------------------------------------------------------------ time per step
 
 # What a loop's time goes to, in its order: name, colour, colour of the text on it.
-PARTS = (("work", "#5b8fb9", "#ffffff"), ("waiting in rng's line", "#d1495b", "#ffffff"),
+PARTS = (("work", "#5b8fb9", "#ffffff"), ("waiting in rng's queue", "#d1495b", "#ffffff"),
          ("in service at rng", "#edae49", "#1d2733"), ("hasher", "#66a182", "#ffffff"),
          ("Redis and the network", "#8d96a3", "#ffffff"))
 WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 860, 150, 30, 76, 42, 26
