@@ -26,7 +26,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// The contract: an answer of the name server may be used for so long, and an address be tried.
+/// The contract: how long an answer of the name server is used, and how long an address is tried.
 constexpr auto kAnswerLife = std::chrono::seconds(1);
 constexpr auto kAttempt = std::chrono::seconds(1);
 
@@ -44,13 +44,13 @@ void SetOption(int fd, int level, int option, int value) {
   ::setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-/// Finds a peer that vanished within half a minute, while one that only hangs keeps its connection.
+/// Detects within half a minute that a peer has vanished. A peer that only hangs keeps its connection.
 void KeepAlive(int fd) {
   constexpr int kSeconds = 25;
   SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
-  // In milliseconds; also for data that nobody acknowledges, while which keep-alive is silent.
+  // In milliseconds; for unacknowledged data, too, during which there is no keep-alive.
   SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kSeconds * 1000);
 }
 

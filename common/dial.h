@@ -22,7 +22,7 @@ class UnreachableError : public std::runtime_error {
 /// Connects to one server, as often as it is asked to. For one thread.
 ///
 /// Its name is looked up on a thread of its own, which is started when it is first needed and kept: a lookup
-/// cannot be interrupted, and must hold up nobody. An answer is used for a second at most.
+/// cannot be interrupted, and must not delay anybody. An answer is used for a second at most.
 class Dialer {
  public:
   explicit Dialer(Endpoint server);

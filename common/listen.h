@@ -7,7 +7,7 @@
 
 namespace dockercoins {
 
-/// A TCP socket that listens, non-blocking, and the port that it got.
+/// A TCP socket that listens, non-blocking, and its port.
 struct ListenSocket {
   UniqueFd fd;
   uint16_t port = 0;

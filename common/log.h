@@ -8,7 +8,7 @@
 
 namespace dockercoins {
 
-/// Writes the service's log: a line an event, flushed at once. Thread-safe.
+/// Writes the service's log: one line per event, flushed at once. Thread-safe.
 ///
 /// Blocks while the reader of a full pipe does not read; what must end in time has StopSignal's deadline.
 class Log {

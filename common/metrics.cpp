@@ -27,9 +27,8 @@
 namespace dockercoins {
 namespace {
 
-/// What the histograms tell apart: upper bounds of their buckets, in seconds. The simulated work takes 0.1 s
-/// and so does each request before one in rng's queue: an edge between any two multiples of that keeps them
-/// apart.
+/// Upper bounds of the histograms' buckets, in seconds. The simulated work takes 0.1 s, and so does each
+/// request ahead in rng's queue: a bound between any two multiples of 0.1 s separates them.
 const prometheus::Histogram::BucketBoundaries edges = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.15, 0.25,
                                                        0.35,  0.45,  0.55,  0.65, 0.75, 0.85, 0.95, 1.5,
                                                        2.5,   5,     10,    20,   50,   100,  200};
@@ -78,7 +77,7 @@ std::optional<uint64_t> OpenFds() {
   return count - 1;
 }
 
-/// What the kernel knows of this process; what it does not tell (/proc may be missing) is left out. The names
+/// What the kernel knows of this process. What is missing (there may be no /proc) is left out. The names
 /// are those of Prometheus's own client libraries
 /// (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics).
 class ProcessCollector final : public prometheus::Collectable {
@@ -107,7 +106,7 @@ class ProcessCollector final : public prometheus::Collectable {
 
 }  // namespace
 
-/// Is made with its first observation, so that only labels with something to tell are shown.
+/// Made with its first observation, so that only labels with observations appear.
 struct Histogram::Lazy {
   prometheus::Family<prometheus::Histogram>& family;
   const Labels labels;

@@ -18,8 +18,8 @@ class Family;
 namespace dockercoins {
 
 // What a service measures. Each of these is a handle: copies count into the same place, and one that no
-// Metrics made counts nothing. They must not be used after their Metrics is gone. All are thread-safe; who
-// reads holds up who counts for microseconds.
+// Metrics made counts nothing. They must not be used after their Metrics is gone. All are thread-safe; a
+// reader may delay a count for microseconds.
 
 /// Label names and their values.
 using Labels = std::map<std::string, std::string>;
@@ -48,8 +48,7 @@ class Gauge {
   prometheus::Gauge* gauge_ = nullptr;
 };
 
-/// How often something has happened, by labels. Whoever counts sees to it that there is a bound to their
-/// values.
+/// How often something has happened, by labels. The caller must use a bounded number of label values.
 class CounterFamily {
  public:
   CounterFamily() = default;
@@ -75,10 +74,10 @@ class Histogram {
   Lazy* lazy_ = nullptr;
 };
 
-/// All that a service measures, for Prometheus to read; what every process has to tell is among it.
+/// All metrics of a service and of its process, for Prometheus to read.
 ///
-/// It hides the library, prometheus-cpp. A service makes one and hands it to its parts, which add what they
-/// measure before there is a second thread. Names, units and texts follow Prometheus's conventions
+/// It hides the library, prometheus-cpp. A service makes one and passes it to its parts, which add their
+/// metrics before there is a second thread. Names, units and texts follow Prometheus's conventions
 /// (https://prometheus.io/docs/practices/naming/). Each name is added once, or once for each set of labels,
 /// with the same `help`.
 class Metrics {

@@ -8,8 +8,8 @@
 
 namespace dockercoins {
 
-/// The number that decimal `digits` are; nothing when they are anything else. One that is too large for 64
-/// bits is the largest that is not.
+/// The number that decimal `digits` stand for; nothing for other text. A number too large for 64 bits
+/// becomes the largest one.
 inline std::optional<uint64_t> ParseNumber(std::string_view digits) {
   uint64_t number = 0;
   const char* end = digits.data() + digits.size();

@@ -37,7 +37,7 @@ RedisReply RedisClient::Command(const std::vector<std::string_view>& arguments) 
 }
 
 bool RedisClient::IsStale() const {
-  // Between commands Redis has nothing to say: only the end of the connection makes it readable.
+  // Redis sends nothing between commands: only the end of the connection makes it readable.
   pollfd state{.fd = context_->fd, .events = POLLIN, .revents = 0};
   return ::poll(&state, 1, 0) != 0;
 }
@@ -82,7 +82,7 @@ RedisReply RedisClient::Exchange(const std::vector<std::string_view>& arguments)
   RedisReply reply(static_cast<redisReply*>(raw), &freeReplyObject);
   if (reply->type == REDIS_REPLY_ERROR) {
     const std::string reason(reply->str, static_cast<size_t>(reply->len));
-    // While it reads its data from the disk, it is no more there than before it listened.
+    // A Redis that still loads its data counts as unreachable.
     if (reason.starts_with("LOADING")) throw UnreachableError(url_.server, reason);
     throw std::runtime_error(url_.server.ToString() + ": " + reason);
   }

@@ -17,11 +17,11 @@ namespace dockercoins {
 /// A reply of Redis; see hiredis' redisReply for its fields.
 using RedisReply = std::unique_ptr<redisReply, decltype(&freeReplyObject)>;
 
-/// A connection to Redis that is made when it is first needed, and anew after it broke. Not thread-safe.
+/// A connection to Redis made on first use, and again after it broke. Not thread-safe.
 class RedisClient {
  public:
-  /// A reply is waited for `reply_timeout`; without one, for as long as the
-  /// connection lives, which TCP keep-alive finds out.
+  /// Waits for a reply for `reply_timeout`; without one, for as long as the connection lives, which TCP
+  /// keep-alive checks.
   RedisClient(RedisUrl url, std::chrono::milliseconds connect_timeout,
               std::optional<std::chrono::milliseconds> reply_timeout);
 

@@ -7,7 +7,7 @@
 
 namespace dockercoins {
 
-/// Answers `POST /` with the SHA-256 of the request's body, after a delay that stands for the work.
+/// Answers `POST /` with the SHA-256 of the request's body, after a delay that simulates the work.
 /// Thread-safe.
 class HasherService {
  public:

@@ -10,9 +10,9 @@
 
 namespace dockercoins {
 
-/// Answers `GET /N` with N random bytes, after a delay that stands for the work of making them.
+/// Answers `GET /N` with N random bytes, after a delay that simulates the work.
 ///
-/// That it is slow for everybody is not its doing: its server lets one request at a time through.
+/// The queue is not here: the server passes one request at a time.
 /// Thread-safe.
 class RngService {
  public:

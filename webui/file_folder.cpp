@@ -59,7 +59,7 @@ UniqueFd OpenBeneath(int root, std::string path) {
       if (target->starts_with('/') || ++links > kMaxLinks) return {};
       path.insert(0, last && !is_folder ? *target : *target + '/');
     } else if (last) {
-      // O_NONBLOCK: a pipe must not hold the request up before it is found out. A file with a slash behind is
+      // O_NONBLOCK: opening a pipe must not block. A file with a slash behind is
       // none.
       return is_folder
                  ? UniqueFd()

@@ -33,8 +33,8 @@ class CountersReader {
 };
 
 /// Reads them from Redis, on a thread of its own: a Redis or a name server that hangs cannot be interrupted,
-/// and must not keep the web UI's threads. A reading answers all who asked before it began, also those that
-/// were in the queue meanwhile.
+/// and must not keep the web UI's threads. A reading answers all requests from before it began, also those
+/// that were in the queue meanwhile.
 class RedisCounters final : public CountersReader {
  public:
   using Clock = std::chrono::steady_clock;

@@ -22,7 +22,7 @@ double Now() {
 }
 
 std::string Dump(const nlohmann::ordered_json& json) {
-  // What others wrote into Redis need not be UTF-8.
+  // Data in Redis may be something other than UTF-8.
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
@@ -41,7 +41,7 @@ void AnswerFile(const std::shared_ptr<OpenFile>& file, std::string_view path, Ht
   // An edited file shows on reload.
   response.headers.emplace_back("Cache-Control", "no-cache");
   response.SetSource(file->size, MediaType(path), [file](uint64_t offset, char* data, size_t size) -> size_t {
-    // 0 when the file has become shorter meanwhile.
+    // 0 when the file has become shorter.
     const ssize_t count = ::pread(file->fd.get(), data, size, static_cast<off_t>(offset));
     return count < 0 ? 0 : static_cast<size_t>(count);
   });

@@ -114,7 +114,7 @@ std::string HttpUpstream::Request(const char* method, const std::string& path, c
   }
   std::string answer;
   bool too_long = false;
-  // Not more than a byte beyond what is wanted is kept, whatever is sent.
+  // Keeps at most one byte more than expected, whatever is sent.
   request.content_receiver = [&](const char* data, size_t count, uint64_t /*offset*/, uint64_t /*total*/) {
     answer.append(data, std::min(count, size + 1 - answer.size()));
     too_long = answer.size() > size;

@@ -23,7 +23,7 @@ constexpr auto kStoreRetry = std::chrono::milliseconds(100);
 
 constexpr auto kFirstWait = std::chrono::milliseconds(100);
 constexpr auto kLongestWait = std::chrono::seconds(10);
-/// At start it pays to look often: a class waits for the first hash.
+/// Short at the start: people wait for the first hash.
 constexpr auto kLongestStartWait = std::chrono::milliseconds(500);
 
 /// Thousands of workers that failed together must not come back together.

@@ -31,8 +31,8 @@ class Hasher {
   virtual std::string Hash(const std::string& bytes) = 0;
 };
 
-/// Where loops and coins are counted. Both methods return once it is certain, and throw as Draw does when it
-/// is not.
+/// Where loops and coins are counted. Both methods return when that is certain, otherwise they throw as Draw
+/// does.
 class Ledger {
  public:
   virtual ~Ledger() = default;

@@ -11,7 +11,7 @@ constexpr auto kConnectTimeout = std::chrono::seconds(10);
 
 }  // namespace
 
-// No reply timeout: an update that was given up and sent again would count twice.
+// No reply timeout: an update that timed out and was sent again could count twice.
 RedisLedger::RedisLedger(RedisUrl url) : redis_(std::move(url), kConnectTimeout, std::nullopt) {}
 
 void RedisLedger::AddLoops(uint64_t loops) { redis_.Command({"INCRBY", "hashes", std::to_string(loops)}); }

@@ -51,7 +51,7 @@ void AccessLog::Write(const RequestRecord& record) const {
   if (metrics_ != nullptr) metrics_->Count(record);
   log_->Line(FormatAccessLine(record, std::chrono::system_clock::now()));
   if (record.begun && log_->WritesDebug()) {
-    log_->Debug("That request waited " + Milliseconds(record.Waited()) + " in line and was served in " +
+    log_->Debug("That request waited " + Milliseconds(record.Waited()) + " in the queue and was served in " +
                 Milliseconds(record.Served()));
   }
 }

@@ -13,11 +13,11 @@ namespace dockercoins {
 /// a line end. Quotes and backslashes in the request line are escaped; Log::Line escapes the rest.
 std::string FormatAccessLine(const RequestRecord& record, std::chrono::system_clock::time_point time);
 
-/// Keeps account of requests that are over: for each a line in the log and one more in the counters, so that
-/// the two always agree; in the debug log a second line with its times. Thread-safe.
+/// Records each ended request: a line in the log and a count in the metrics, so that the two always agree.
+/// The debug log has a second line with its times. Thread-safe.
 class AccessLog {
  public:
-  /// Without `log` no account is kept; without `metrics` only in the log. They must outlive this.
+  /// Without `log` nothing is recorded; without `metrics` only the log is. Both must outlive this.
   AccessLog(Log* log, const HttpMetrics* metrics) : log_(log), metrics_(metrics) {}
 
   void Write(const RequestRecord& record) const;

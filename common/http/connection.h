@@ -14,7 +14,7 @@
 
 namespace dockercoins {
 
-/// What is known of a request and its answer: found once, then handed on to the access log and the metrics.
+/// What the access log and the metrics need of a request and its answer.
 struct RequestRecord {
   using Time = std::chrono::steady_clock::time_point;
 
@@ -27,7 +27,7 @@ struct RequestRecord {
   std::optional<int> status = {};
   std::optional<uint64_t> body_bytes = {};  ///< Sent, without the head.
 
-  // 0 as long as its turn has not come.
+  // 0 before its turn.
   [[nodiscard]] Time::duration Waited() const { return begun.value_or(queued) - queued; }
   [[nodiscard]] Time::duration Served() const { return ready - begun.value_or(ready); }
 };
@@ -43,14 +43,14 @@ struct OutgoingAnswer {
   uint64_t sent = 0;          ///< Bytes of the answer that the system has taken.
 };
 
-/// How the client takes its answer: for the one decision whether it is cut off.
+/// How fast the client takes its answer: decides whether it is disconnected.
 struct Reading {
   RequestRecord::Time deadline;  ///< For the whole answer.
   RequestRecord::Time progress;  ///< When the client last took something.
   RequestRecord::Time marked;    ///< Once a second: when
   uint64_t taken = 0;            ///< how many bytes it has taken by now,
   uint64_t taken_at_mark = 0;    ///< how many it had then,
-  /// and how many it took in the second before. Who has just begun has the benefit of the doubt.
+  /// and how many it took in the second before. A client that has just begun is not slow.
   uint64_t in_last_second = UINT64_MAX;
 };
 
@@ -71,7 +71,7 @@ struct Connection {
   std::list<std::unique_ptr<Connection>>::iterator place;  ///< Where it is parked.
 };
 
-/// True when the client has closed its side, so that it is likely that nobody waits for the answer.
+/// True when the client has closed its side, so that probably nobody waits for the answer.
 bool HasLeft(const Connection& connection);
 
 /// Writes `text` without waiting; false when not all of it could be written.

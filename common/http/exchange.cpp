@@ -17,9 +17,9 @@ namespace dockercoins {
 namespace {
 
 constexpr int kContinue = 100;
-/// A large body may take longer than a request's 10 s, as long as it comes at half a megabit a second.
+/// A large body may take longer than a request's 10 s, as long as it comes at half a megabit per second.
 constexpr uint64_t kMinBytesPerSecond = size_t{64} * 1024;
-/// httplib reads lines byte by byte, which must not be a system call each.
+/// httplib reads lines byte by byte, which must not take a system call each.
 constexpr size_t kLineBuffer = size_t{4} * 1024;
 
 bool Lists(const std::string& methods, const std::string& method) {
@@ -32,7 +32,7 @@ void AcceptAbsoluteForm(httplib::Request& request) {
   if (!request.path.starts_with(kScheme)) return;
   const std::string rest = request.path.substr(kScheme.size());
   const size_t slash = rest.find('/');
-  // Without a host it is no such form, and no path that anybody knows.
+  // Without a host it is not this form, and not a known path.
   if (rest.empty() || slash == 0) return;
   request.path = slash == std::string::npos ? "/" : rest.substr(slash);
 }
@@ -156,7 +156,7 @@ class Exchange::Httplib final : public httplib::Server {
       Answer(request, response, [&](const TakeBytes& take) { return body(take); });
     });
     set_error_handler([](const httplib::Request&, httplib::Response& response) {
-      // What httplib refuses itself has no text.
+      // httplib's own refusals have no text.
       if (response.body.empty()) SetError(response, response.status, "the request could not be understood");
       return HandlerResponse::Handled;
     });

@@ -10,9 +10,9 @@
 namespace dockercoins {
 
 /// Serves one connection after another: httplib parses the request and composes the answer, over
-/// ConnectionStream. Nothing of it is written here.
+/// ConnectionStream. It writes nothing itself.
 ///
-/// For one thread. It uses httplib::Server's protected process_request, so the library's version is pinned.
+/// For one thread. It uses httplib::Server's protected process_request, so the library's version is fixed.
 class Exchange {
  public:
   /// `routes` and `log` must outlive this.

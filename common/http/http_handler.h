@@ -23,7 +23,7 @@ struct HttpRequest {
 using TakeBytes = std::function<bool(const char* data, size_t size)>;
 /// Hands a request's body to `take`, as it came, piece by piece; false when it did not arrive whole.
 using BodyReader = std::function<bool(const TakeBytes& take)>;
-/// Puts up to `size` bytes of an answer's body, from `offset` on, into `data`, without waiting for anybody.
+/// Puts up to `size` bytes of an answer's body, from `offset` on, into `data`, without waiting.
 /// Returns how many; 0 when it cannot, which cuts the connection. Called by one thread at a time.
 using BodySource = std::function<size_t(uint64_t offset, char* data, size_t size)>;
 
@@ -53,7 +53,7 @@ struct HttpResponse {
 using Action = std::function<void(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
                                   const std::stop_token& cut)>;
 
-/// Paths that are answered alike: an endpoint. Called by several threads at once where the server has
+/// An endpoint: paths with the same handler. Called by several threads at once where the server has
 /// several.
 struct Route {
   std::string name;     ///< Requests are counted by it.
@@ -67,7 +67,7 @@ struct Route {
                   uint64_t max_body_bytes = 0);
 };
 
-/// All that a service answers; the first that matches counts.
+/// All routes of a service; the first match counts.
 using Routes = std::vector<Route>;
 
 /// The route that matches `path`; null when there is none.

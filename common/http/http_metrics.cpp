@@ -7,7 +7,7 @@
 namespace dockercoins {
 namespace {
 
-/// RFC 9110, section 9.3, and RFC 5789: there must be a bound to what clients make up.
+/// RFC 9110, section 9.3, and RFC 5789: clients may invent any number of others.
 constexpr std::array<std::string_view, 9> kMethods = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
                                                       "CONNECT", "OPTIONS", "TRACE", "PATCH"};
 constexpr const char* kOther = "other";
@@ -25,11 +25,11 @@ std::string_view RawPath(std::string_view request_line) {
 HttpMetrics::HttpMetrics(Metrics& metrics, const Routes& routes)
     : routes_(routes),
       requests_(metrics.AddCounterFamily("http_requests_total",
-                                         "Requests that are over, one for each line of the access log; "
+                                         "Requests that have ended, one for each line of the access log; "
                                          "status \"none\": without an answer.")),
-      waiting_(metrics.AddGauge("http_requests_waiting", "Requests that wait in line.")),
+      waiting_(metrics.AddGauge("http_requests_waiting", "Requests that wait in the queue.")),
       queue_(metrics.AddHistogram("http_request_queue_seconds",
-                                  "Time that requests waited in line before they were served.")) {
+                                  "Time that requests waited in the queue before they were served.")) {
   std::vector<std::string> names;
   for (const Route& route : routes) names.push_back(route.name);
   names.emplace_back(kOther);
@@ -38,7 +38,7 @@ HttpMetrics::HttpMetrics(Metrics& metrics, const Routes& routes)
         {.route = name,
          .duration = metrics.AddHistogram(
              "http_request_duration_seconds",
-             "Time that requests took from the end of the line to the end of their answer.",
+             "Time that requests took from entering the queue to the end of their answer.",
              {{"route", name}}),
          .service = metrics.AddHistogram(
              "http_request_service_seconds",
@@ -50,7 +50,7 @@ void HttpMetrics::Count(const RequestRecord& record) const {
   const std::string_view line = record.request_line;
   const Route* route = record.route ? *record.route : FindRoute(routes_, RawPath(line));
   const std::string name = route == nullptr ? kOther : route->name;
-  // The times first: whoever sees a request counted finds them, too.
+  // The times first: a request that is counted has its times already.
   if (record.begun) {
     queue_.Observe(record.Waited());
     const Times& times = *std::ranges::find(times_, name, &Times::route);

@@ -10,8 +10,8 @@
 
 namespace dockercoins {
 
-/// What an HTTP service measures: its requests, how long they waited in line and how long it took to serve
-/// them. Thread-safe.
+/// What an HTTP service measures: its requests, how long they waited in the queue and how long it took to
+/// serve them. Thread-safe.
 class HttpMetrics {
  public:
   /// Both must outlive this.
@@ -20,7 +20,7 @@ class HttpMetrics {
   /// A request is over: counts it and, if it had its turn, its times.
   void Count(const RequestRecord& record) const;
 
-  /// How many requests wait in line.
+  /// How many requests wait in the queue.
   [[nodiscard]] Gauge Waiting() const { return waiting_; }
 
  private:

@@ -20,7 +20,7 @@ namespace {
 
 /// The contract: a request has 10 s to arrive.
 constexpr auto kArrivalTime = std::chrono::seconds(10);
-/// While a request was in the queue, the rest of it could not be read: it has this long at least to go on.
+/// While a request was in the queue, the rest of it could not be read: it has at least this long to continue.
 constexpr auto kTimeToGoOn = std::chrono::seconds(1);
 /// The contract: after a refusal, the rest of the request is read and dropped for up to a second.
 constexpr auto kLingerTime = std::chrono::seconds(1);
@@ -40,7 +40,7 @@ constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 /// Room for a thousand workers in the queue, and as many browsers; beyond it the oldest that is not complete
 /// must go.
 constexpr size_t kMaxParked = 2048;
-/// So many clients may be slow to take their answers; beyond it the slowest must go.
+/// At most so many clients may read slowly; beyond that the slowest is disconnected.
 constexpr size_t kMaxWriting = 512;
 /// For a slow reader the system keeps no more than this; it is memory of this process' container.
 constexpr int kSendBufferBytes = 16 * 1024;
@@ -182,7 +182,7 @@ int HttpServer::NextTimeoutMs() const {
 }
 
 void HttpServer::Accept() {
-  // Bounded, so that a storm of connections leaves time for those that are here.
+  // Bounded, so that many new connections leave time for the existing ones.
   for (int i = 0; i < 64; ++i) {
     MakeRoom();
     sockaddr_storage address{};
@@ -190,8 +190,8 @@ void HttpServer::Accept() {
     UniqueFd fd(::accept4(socket_.fd.get(), reinterpret_cast<sockaddr*>(&address), &size,
                           SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd) {
-      // Without a free descriptor accept4 fails even when nobody is waiting; that somebody is, only epoll has
-      // said.
+      // Without a free descriptor accept4 fails even when nobody is waiting; only epoll says that somebody
+      // is.
       const bool out_of_resources = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
       if (i == 0 && out_of_resources) PauseAccepting();
       return;
@@ -357,7 +357,7 @@ void HttpServer::CutSlowestReader() {
 
 void HttpServer::CutOff(Connection& connection) {
   Finish(connection);
-  // With a reset: what the client has not taken would else be kept for minutes.
+  // With a reset: otherwise the kernel keeps what the client has not taken for minutes.
   const linger reset{.l_onoff = 1, .l_linger = 0};
   ::setsockopt(connection.fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
   Close(connection);

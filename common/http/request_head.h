@@ -8,7 +8,8 @@
 
 namespace dockercoins {
 
-/// What must be known of a request while it arrives, before it stands in line; httplib parses the rest of it.
+/// What must be known of a request while it arrives, before it enters the queue; httplib parses the rest of
+/// it.
 struct RequestHead {
   /// Limits of a head, in bytes and lines. The request line's is httplib's
   /// (CPPHTTPLIB_REQUEST_URI_MAX_LENGTH), as is the number of headers.

@@ -15,7 +15,7 @@ constexpr size_t kMaxComplete = 4096;
 constexpr size_t kMaxCompleteBytes = size_t{2} * 1024 * 1024;
 /// Each of these holds 16 KiB at most.
 constexpr size_t kMaxArriving = 128;
-/// So many complete requests may in a row be served before one that is still arriving.
+/// At most so many complete requests are served in a row before one that is still arriving.
 constexpr size_t kTurnsOfComplete = 10;
 
 }  // namespace
@@ -35,14 +35,14 @@ bool RequestQueue::Submit(std::unique_ptr<Connection>& connection) {
   {
     const std::lock_guard lock(mutex_);
     if (stopped_ || !HasRoomFor(*connection)) return false;
-    // When the system has no thread to spare, those that run serve the queue, more slowly.
+    // If the system gives no more threads, the running ones serve the queue, more slowly.
     if (NeedsThread() && !StartThread() && threads_.empty()) return false;
     if (connection->complete) complete_bytes_ += connection->received.size();
     connection->record.queued = std::chrono::steady_clock::now();
     (connection->complete ? complete_ : arriving_).push_back(std::move(connection));
     ShowWaiting();
   }
-  // One request wakes one thread; a thread that has served looks for the next by itself.
+  // One request wakes one thread; a thread that has served takes the next itself.
   submitted_.notify_one();
   return true;
 }

@@ -19,14 +19,14 @@ namespace dockercoins {
 /// the answer is ready, before it is written.
 ///
 /// With one thread this is DockerCoins' bottleneck, on purpose: the scaling lesson is about finding it.
-/// Requests whose body is still on its way wait in a second queue, which gets half of the threads at most, so
-/// that slow senders cannot take them all, and as long as complete requests wait a turn after ten of theirs.
+/// Requests whose body is still arriving wait in a second queue. It gets at most half of the threads, so that
+/// slow senders cannot take them all, and, while complete requests wait, one turn after ten of theirs.
 /// Threads are started when they are first needed.
 class RequestQueue {
  public:
   /// Serves a connection on thread number `thread`, from 0.
   using Serve = std::function<void(size_t thread, Connection& connection)>;
-  /// Takes a connection whose turn is over; called by any of the threads, which must not be held up.
+  /// Takes a connection whose turn is over; called by any of the threads; must not block.
   using Done = std::function<void(std::unique_ptr<Connection>)>;
 
   /// `waiting` shows how many connections wait.
@@ -53,9 +53,9 @@ class RequestQueue {
   using Queue = std::deque<std::unique_ptr<Connection>>;
 
   [[nodiscard]] bool HasRoomFor(const Connection& connection) const;
-  /// For one request more than wait now.
+  /// True when one more request needs one more thread.
   [[nodiscard]] bool NeedsThread() const;
-  /// False when the system has no thread to spare.
+  /// False when the system gives no more threads.
   bool StartThread();
   void Run(size_t thread);
   /// The queue whose first connection is next; null when none is.

@@ -57,7 +57,7 @@ void CheckHealth(const ListenSettings& settings, bool has_service_port) {
   if (!has_service_port) return;
   if (settings.port == 0) throw StartError("PORT=0: which port the service took is not known");
   try {
-    // Connecting is enough: a connection that sends nothing does not stand in line.
+    // Connecting is enough: a connection that sends nothing does not enter the queue.
     (void)Dialer({.host = ReachableAddress(settings.address), .port = settings.port}).Dial(kTimeout, {});
   } catch (const UnreachableError& error) {
     throw StartError(error.what());

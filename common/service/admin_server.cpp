@@ -3,7 +3,7 @@
 namespace dockercoins {
 namespace {
 
-/// A probe must be answered while another client is slow to take its answer.
+/// Probes are answered while another client reads slowly.
 constexpr size_t kThreads = 2;
 
 template <typename Answer>

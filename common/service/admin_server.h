@@ -13,7 +13,7 @@
 
 namespace dockercoins {
 
-/// Answers the questions of whoever runs the service, on a port of its own that never waits for the work.
+/// Health and metrics, on a port of their own that never waits for the work.
 ///
 /// `/healthz` says that the process lives, `/readyz` whether it serves, `/metrics` what it has measured. Its
 /// requests are neither in the access log nor counted.

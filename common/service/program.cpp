@@ -46,7 +46,7 @@ int Printed() {
   return EXIT_SUCCESS;
 }
 
-/// glibc starts threads with clone3, and helps itself where it is unknown, but not where it is forbidden.
+/// glibc starts threads with clone3. It falls back where that is unknown, but not where it is forbidden.
 std::string Explain(const std::system_error& error) {
   const bool forbidden = error.code() == std::errc::operation_not_permitted;
   return error.what() +
@@ -75,7 +75,7 @@ int Run(const Program& program, int argc, char** argv, const std::function<void(
                        "; --help, --version, --healthcheck and --metrics are known");
   } else {
     RaiseFileLimit();
-    // An arena a thread would cost hasher megabytes.
+    // One arena per thread would cost hasher megabytes.
     ::mallopt(M_ARENA_MAX, 1);
     serve();
   }

@@ -16,7 +16,7 @@ namespace {
 
 /// Becomes user and group 65532 (the "nonroot" of distroless images) when started as root, so that port 80
 /// can be bound first; otherwise does nothing. Where the system forbids it, `log` says why and the process
-/// goes on. All threads change, and it has to be called by one of them only.
+/// goes on. It changes all threads; one of them calls it.
 void DropPrivileges(Log& log) {
   constexpr uid_t kUser = 65532;
   constexpr gid_t kGroup = 65532;
@@ -28,7 +28,7 @@ void DropPrivileges(Log& log) {
       ::setresuid(kUser, kUser, kUser) != 0) {
     log.Warning("Running on as root, could not become user 65532: " + std::string(std::strerror(errno)));
   }
-  // With the user the kernel forgets it, and scripts/up counts on it.
+  // The kernel clears it with the change of user, and scripts/up depends on it.
   ::prctl(PR_SET_PDEATHSIG, parent_death_signal);
 }
 

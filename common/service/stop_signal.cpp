@@ -28,13 +28,13 @@ void StopSignal::Wait() {
   int signal = 0;
   ::sigwait(&signals_, &signal);
   try {
-    // _exit takes no lock and runs no destructor: nothing that hangs can hold it up.
+    // _exit takes no lock and runs no destructor: nothing that hangs can delay it.
     std::thread([] {
       std::this_thread::sleep_for(kDeadline);
       ::_exit(0);
     }).detach();
   } catch (const std::system_error& error) {
-    // The system has no thread to spare. What does not hang still stops in good order.
+    // The system gives no more threads. What does not hang still stops in order.
     std::fprintf(stderr, "This stop has no deadline: %s\n", error.what());
   }
   source_.request_stop();

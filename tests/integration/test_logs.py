@@ -97,7 +97,7 @@ def test_the_first_line_says_where_it_runs_and_debug_adds_the_times_of_each_requ
     with alone(name, PORT=port, BIND_ADDRESS="::", TZ="Asia/Kolkata", DEBUG="y") as one:
         one.wait_for_line("running on port")
         assert http(port, "GET", "/")[0] in (200, 302)
-        times = one.wait_for_line(rf"^DEBUG:{name}:That request waited (.*) ms in line and was served in (.*) ms$")
+        times = one.wait_for_line(rf"^DEBUG:{name}:That request waited (.*) ms in the queue and was served in (.*) ms$")
         assert all(0 <= float(time) < 5000 for time in times.groups())
         for host in ("127.0.0.1", "::1"):
             assert line_after(one, b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", host)[0].startswith(f"{host} - - []")
