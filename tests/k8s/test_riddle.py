@@ -9,8 +9,8 @@ import pytest
 from manifests import LESSONS, REPO, read
 
 # Phrases that tell it, anywhere or near the name of the service.
-TELLING = re.compile(r"(one|a single) (request|client|thread) at a time|one at a time|saturat|in order of arrival|more rng|"
-                     r"\brng\b[^|]{0,60}\b(bottleneck|queues?|slow|busy|the limit|waits?|serial\w*|one by one)\b|"
+TELLING = re.compile(r"one (request |client )?at a time|saturat|in order of arrival|more rng|"
+                     r"\brng\b[^|]{0,60}\b(bottleneck|queues?|slow|busy|the limit|waits?|serial|in line)\b|"
                      r"\b(bottleneck|queues?|slow|busy|waits?|serial\w*)\b[^|?]{0,30}\brng\b", re.IGNORECASE)
 ASKING = ["README.md", "docker-compose.yml", "k8s/dockercoins.yaml", "scripts/up", *sorted(
     os.path.relpath(path, REPO) for part in ("webui/files/*", "*/Dockerfile", "*/main.cpp")
