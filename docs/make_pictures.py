@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""Makes pictures for the docs from real runs, on a machine that has nothing else to do.
+"""Spoiler: the second picture tells the answer to the riddle. Makes pictures for the docs from real runs.
 
-  docs/make_pictures.py dashboard      docs/dashboard.png: 1, 2, 3 and 10 workers, a minute each
-  docs/make_pictures.py time-per-step  docs/time-per-step.svg: what `scripts/lesson explain` says of 1, 3 and 10 workers
+Run it on a machine that is otherwise idle.
+
+  docs/make_pictures.py dashboard      docs/dashboard.png: 1, 2, 3 and 10 workers, one minute each
+  docs/make_pictures.py time-per-step  docs/time-per-step.svg: `scripts/lesson explain` with 1, 3 and 10 workers
 """
 
 import contextlib
@@ -49,10 +51,10 @@ def make_dashboard(path):
         eventually(lambda: browser.text("speed") == "~10.0 hashes/second", 30, 0.05)
         picture = browser.driver.get_screenshot_as_png()
     if any(abs(averages[workers] / speed - 1) > ROOM for workers, speed in SPEEDS.items()):
-        sys.exit("make_pictures: not as it should be; is the machine busy?")
+        sys.exit("make_pictures: the speeds differ from those expected; is the machine busy?")
     with open(path, "wb") as file:
         file.write(picture)
-    if shutil.which("optipng"):  # smaller, without losing a pixel
+    if shutil.which("optipng"):  # lossless
         subprocess.run(["optipng", "-quiet", "-o2", path], check=True)
     if os.path.getsize(path) > LARGEST:
         sys.exit(f"make_pictures: {path} has more than {LARGEST} bytes")
@@ -60,10 +62,10 @@ def make_dashboard(path):
 
 # ------------------------------------------------------------------------------------------ time per step
 
-# What a loop's time goes to, in its order: name, colour, colour of the text on it.
+# The parts of a loop, in order: name, colour, colour of the text on it.
 PARTS = (("work", "#5b8fb9", "#ffffff"), ("waiting in rng's queue", "#d1495b", "#ffffff"),
          ("in service at rng", "#edae49", "#1d2733"), ("hasher", "#66a182", "#ffffff"),
-         ("Redis and the network", "#8d96a3", "#ffffff"))
+         ("Redis and network", "#8d96a3", "#ffffff"))
 WIDTH, LEFT, RIGHT, TOP, BAR, GAP = 860, 150, 30, 76, 42, 26
 TICK_MS = 200
 
@@ -74,7 +76,7 @@ def measure(workers):
         application = Processes(stack, workers)
         time.sleep(5)  # the queue fills
         found = explain(application, 30)
-    parts = [found.work, found.line, found.service, found.hasher]
+    parts = [found.work, found.queue, found.service, found.hasher]
     milliseconds = [part * 1000 for part in (*parts, max(0.0, workers / found.speed - sum(parts)))]
     print(f"{count(workers, 'worker')}: {found.speed:.2f} hashes/s; ms: "
           + ", ".join(f"{name} {part:.1f}" for (name, _, _), part in zip(PARTS, milliseconds)), flush=True)
@@ -91,18 +93,18 @@ def rect(x, y, width, height, colour, more=""):
 
 
 def draw(measured):
-    """The picture: a bar for each number of workers, as long as a hash takes."""
+    """The picture: one bar per number of workers, as long as a hash takes."""
     longest = max(sum(parts) for _, parts in measured.values()) * 1.02
     scale = (WIDTH - LEFT - RIGHT) / longest
     bottom = TOP + len(measured) * (BAR + GAP)
-    told = "; ".join(f"{count(workers, 'worker')}: " + ", ".join(
+    summary = "; ".join(f"{count(workers, 'worker')}: " + ", ".join(
         f"{name} {part:.0f} ms" for (name, _, _), part in zip(PARTS, parts) if part >= 0.5)
         for workers, (_, parts) in measured.items())
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 40}" width="{WIDTH}" '
              f'height="{bottom + 40}" font-family="system-ui, sans-serif" role="img">',
-             f"<title>Where the time of a hash goes. {told}</title>",
+             f"<title>Time per hash. {summary}</title>",
              rect(0, 0, WIDTH, bottom + 40, "#ffffff", ' rx="8"'),
-             text(LEFT, 26, "Where the time of one hash goes, in milliseconds", "start", size=16, weight="bold")]
+             text(LEFT, 26, "Time per hash, in milliseconds", "start", size=16, weight="bold")]
     x = LEFT
     for name, colour, _ in PARTS:
         lines += [rect(x, 42, 12, 12, colour), text(x + 17, 53, name, "start", size=13)]

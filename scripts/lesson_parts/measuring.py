@@ -1,4 +1,4 @@
-"""What a running DockerCoins does: its counter, the time that its services take to answer, and their metrics."""
+"""Spoiler: this measures the answer. Reads the counter, the response times and the services' metrics."""
 
 import concurrent.futures
 import dataclasses
@@ -14,7 +14,7 @@ from lesson_parts.model import Delays, LessonError, predict, queue_speed
 from lesson_parts.words import count
 
 READING_EVERY = 0.03  # seconds between two readings of the counter
-GRAPH_VALUES = 6  # the 4 - 4 - 4 - 0 of one worker comes round within six seconds
+GRAPH_VALUES = 6  # enough to show the 4 - 4 - 4 - 0 of one worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Reading:
 
 @dataclasses.dataclass
 class Step:
-    """One number of workers: what should be and what was."""
+    """One number of workers: predicted and measured."""
 
     workers: int
     delays: Delays
-    speed: float  # hashes/s; None: the counter did not move
-    rng: float  # seconds until rng answered GET /, on average
+    speed: float  # hashes/s; None if the counter did not move
+    rng: float  # seconds that GET / took at rng, on average
     hasher: float
     graph: list = ()
 
@@ -59,23 +59,23 @@ def http_get(url, timeout):
 
 
 def seconds_of_get(url, timeout):
-    """How long the answer to GET `url` takes; raises as http_get does."""
+    """How long GET `url` takes; raises as http_get does."""
     start = time.monotonic()
     http_get(url, timeout)
     return time.monotonic() - start
 
 
 def read_counter(url):
-    """The counter now; a Reading. Raises OSError, also for an answer that is not DockerCoins'."""
+    """The counter now, as a Reading. Raises OSError, also when the response is not webui's."""
     try:
         data = json.loads(http_get(url.rstrip("/") + "/json", timeout=5))
         return Reading(float(data["now"]), int(data["hashes"] or 0))
     except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        raise OSError(f"not the answer of a DockerCoins web UI ({error!r})") from error
+        raise OSError(f"not a response of DockerCoins' web UI ({error!r})") from error
 
 
 def read_counter_for(url, seconds, progress, patience=5.0):
-    """Reads the counter many times a second for so long; a list of Readings."""
+    """Reads the counter many times a second, for `seconds`; returns a list of Readings."""
     readings = []
     start = last_good = time.monotonic()
     while (elapsed := time.monotonic() - start) < seconds:
@@ -86,20 +86,19 @@ def read_counter_for(url, seconds, progress, patience=5.0):
             if time.monotonic() - last_good > patience:
                 raise LessonError(f"The web UI at {url} stopped answering: {error}") from error
         if len(readings) > 1 and readings[-1].hashes < readings[-2].hashes:
-            raise LessonError("The counter went backwards: Redis was emptied meanwhile. Try again.")
+            raise LessonError("The counter went backwards: Redis was restarted or emptied. Try again.")
         progress(elapsed, readings)
         time.sleep(READING_EVERY)
     return readings
 
 
 def counter_rate(readings, workers):
-    """Hashes per second, from counter changes to counter changes; None where the counter hardly moves.
+    """Hashes per second between changes of the counter; None if it hardly moves.
 
-    The counter moves when a worker reports, about once a second and several loops at a time. Between two
-    changes by the same worker the rate is exact; between changes by two different ones it is off by what each
-    had not reported yet. So this averages over many windows, from the moment at which a hash of the first
-    third was counted to that of one of the last third: over whole reports of as many workers as there are, or
-    a multiple of that, so that every worker's rhythm is in it whole and the errors cancel.
+    The counter changes when a worker reports, about once a second, by several loops. Between two reports of one
+    worker the rate is exact. Between reports of two workers it is off by what each had not reported yet. So this
+    averages over many windows, each from a hash of the first third to a hash of the last third. The number of
+    windows is a multiple of one report per worker, so that the errors cancel.
     """
     moments = []  # when each hash was counted
     reports = []
@@ -119,7 +118,7 @@ def counter_rate(readings, workers):
 
 
 def graph(readings):
-    """What a browser that reads the counter once a second draws: hashes per second, rounded."""
+    """The graph of a browser that reads the counter once a second: hashes per second, rounded."""
     if not readings:
         return []
     drawn = []
@@ -137,12 +136,12 @@ def graph(readings):
 
 
 class Prober:
-    """Asks a service for / at random moments, as httping would, and notes how long each answer took."""
+    """Sends GET / to a service at random moments, as httping would, and records the response times."""
 
     def __init__(self, url):
         self._url = url
         self._times = []
-        self._failure = "no answer"
+        self._failure = "no response"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -161,22 +160,22 @@ class Prober:
                 self._failure = error
 
     def seconds(self, patience, average=statistics.fmean):
-        """The average over all answers; waits a while for the one that is under way."""
+        """The average response time; waits up to `patience` for a request in progress."""
         self._stop.set()
         self._thread.join(patience)
         if not self._times:
-            raise LessonError(f"{self._url} gave no time to measure: {self._failure}")
+            raise LessonError(f"The response time of {self._url} could not be measured: {self._failure}")
         return average(list(self._times))
 
 
 def measure(application, workers, seconds, delays, detour, screen):
-    """Measures the application, which runs so many workers; a Step."""
+    """Measures the application while it has that many workers; returns a Step."""
     name = count(workers, "worker")
     predicted = predict(workers, delays)
     screen.begin(f"{name}: measuring for {seconds:g} s")
-    # Until everyone who has just come has been round twice, and has reported, the counter tells of the start.
+    # Each new worker does two loops and reports once before the measurement, so that the start does not count.
     read_counter_for(application.url, 1.5 + 2 * workers / predicted.speed,
-                     lambda elapsed, _: screen.progress(f"{name}: letting it settle"))
+                     lambda elapsed, _: screen.progress(f"{name}: waiting for a steady speed"))
 
     def show(elapsed, readings):
         measured = counter_rate(readings, workers)
@@ -185,7 +184,7 @@ def measure(application, workers, seconds, delays, detour, screen):
 
     with Prober(application.address("rng")) as at_rng, Prober(application.address("hasher")) as at_hasher:
         readings = read_counter_for(application.url, seconds, show)
-        # hasher answers within a millisecond: one answer that the scheduler delayed must not count for many.
+        # hasher responds within a millisecond. The median ignores a response that the scheduler delayed.
         rng = at_rng.seconds(2 + 3 * predicted.rng)
         hasher = at_hasher.seconds(2, statistics.median)
         return Step(workers, delays, counter_rate(readings, workers), max(0.0, rng - detour),
@@ -197,7 +196,7 @@ def measure(application, workers, seconds, delays, detour, screen):
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """What one container had measured at a moment."""
+    """The metrics of one container at one moment."""
 
     at: float  # time.monotonic()
     samples: dict  # values by name and labels, as Prometheus writes them: 'up{job="rng"}'
@@ -208,14 +207,14 @@ class Metrics:
         return Metrics(at, {name: float(value) for name, _, value in lines})
 
     def sum(self, name, labels=""):
-        """Of all series of that name whose labels contain that text."""
+        """Over all series of that name whose labels contain `labels`."""
         return sum(value for series, value in self.samples.items()
                    if series.partition("{")[0] == name and labels in series)
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Where the time of one hash goes; seconds, on average over those of a while."""
+    """Where the time of one hash goes: average seconds."""
 
     workers: int
     servers: int  # rng
@@ -224,21 +223,21 @@ class Explanation:
     rng: float
     hasher: float
     redis: float
-    line: float  # of rng: waiting in line
-    service: float  # of rng: being served
-    utilisation: float  # of rng: the part of the time in which it serves, 0 to 1
+    queue: float  # of rng: in its queue
+    service: float  # of rng: in service
+    utilisation: float  # of rng: share of the time in which it serves, 0 to 1
 
     @property
     def hash(self):
         return self.work + self.rng + self.hasher + self.redis
 
     def speed_with(self, workers, servers):
-        """Hashes/s with so many workers and rng."""
-        return queue_speed(workers, servers, self.service, self.hash - self.line - self.service)
+        """Hashes/s with that many workers and rng."""
+        return queue_speed(workers, servers, self.service, self.hash - self.queue - self.service)
 
 
 def read_metrics(application, service):
-    """Of all containers of a service, by their names; of all at once, for asking takes its time."""
+    """Metrics of a service's containers, by name. They are read in parallel, because each takes a while."""
     def read(container):
         begun = time.monotonic()
         text = application.metrics(service, container)
@@ -250,7 +249,7 @@ def read_metrics(application, service):
 
 
 class Growth:
-    """What has grown between two readings of a service's metrics, in all containers that are in both."""
+    """How much the metrics grew between two readings, over all containers that are in both."""
 
     def __init__(self, before, after):
         self._pairs = [(before[container], after[container]) for container in after if container in before]
@@ -262,13 +261,13 @@ class Growth:
         return sum(after.sum(name, labels) - before.sum(name, labels) for before, after in self._pairs)
 
     def per_second(self, name, labels=""):
-        """By each container's own time between the readings."""
+        """Uses each container's own time between the readings."""
         return sum((after.sum(name, labels) - before.sum(name, labels)) / (after.at - before.at)
                    for before, after in self._pairs)
 
 
 def explain(application, seconds):
-    """What the metrics of worker and rng say of so many seconds from now on; an Explanation."""
+    """Reads the metrics of worker and rng over the next `seconds`; returns an Explanation."""
     services = ("worker", "rng")
     before = [read_metrics(application, service) for service in services]
     time.sleep(seconds)
@@ -276,23 +275,23 @@ def explain(application, seconds):
     worker, rng = map(Growth, before, after)
     for service, growth in zip(services, (worker, rng)):
         if not growth:
-            raise LessonError(f"No {service} runs, or none that has run for {seconds:g} s.")
+            raise LessonError(f"No {service} is running, or none has run for {seconds:g} s.")
     loops = worker.of("dockercoins_loops_total")
     served = rng.of("http_request_service_seconds_count", 'route="/N"')
     if loops <= 0 or served <= 0:
-        raise LessonError(f"No hash was made in {seconds:g} s: the log of worker says what it waits for.")
+        raise LessonError(f"No hash was made in {seconds:g} s; the worker's log says what it waits for.")
 
     def step(name, per=None):
-        """Seconds for each attempt at that step, or for each `per`."""
+        """Seconds per attempt at that step, or per `per`."""
         attempts = worker.of("dockercoins_step_duration_seconds_count", f'step="{name}"')
         return worker.of("dockercoins_step_duration_seconds_sum", f'step="{name}"') / (per or max(1.0, attempts))
 
     servers = len(after[1])
     return Explanation(
         workers=len(after[0]), servers=servers,
-        # Not by the loops of each worker, of which there are too few to count them to the loop.
+        # Not from the workers' loops: each makes too few for an exact rate.
         speed=rng.per_second("http_request_service_seconds_count", 'route="/N"'),
         work=step("work"), rng=step("rng"), hasher=step("hasher"), redis=step("redis", per=loops),
-        line=rng.of("http_request_queue_seconds_sum") / max(1.0, rng.of("http_request_queue_seconds_count")),
+        queue=rng.of("http_request_queue_seconds_sum") / max(1.0, rng.of("http_request_queue_seconds_count")),
         service=rng.of("http_request_service_seconds_sum", 'route="/N"') / served,
         utilisation=rng.per_second("http_request_service_seconds_sum") / servers)

@@ -1,4 +1,4 @@
-"""Where a DockerCoins runs: Compose and Kubernetes, and what the lesson asks of them."""
+"""Spoiler: part of scripts/lesson. Scales and asks the application on Compose and on Kubernetes."""
 
 import abc
 import http.client
@@ -18,11 +18,11 @@ from lesson_parts.words import in_words
 
 DEFAULT_URL = "http://localhost:8000"  # where docker-compose.yml publishes the web UI
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-ROLLOUT_SECONDS = 120  # a node that has not had the image takes its time, and an original worker 30 s to end
+ROLLOUT_SECONDS = 120  # a node may have to pull the image; an original worker takes 30 s to end
 
 
 def run_command(*command, folder=None):
-    """Output of a command; its failure is a LessonError that ends with its last words."""
+    """Output of a command. If it fails, raises a LessonError with the last line that it printed."""
     try:
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -34,27 +34,28 @@ def run_command(*command, folder=None):
 
 
 def same_delay(service, environments):
-    """The DELAY_MS, in seconds, of containers with these environments, which must agree on it."""
+    """DELAY_MS, in seconds, of containers with these environments; all must have the same."""
     found = {float(environment.get("DELAY_MS") or DEFAULT_DELAY_MS) for environment in environments}
     if len(found) > 1:
-        raise LessonError(f"{service} runs with DELAY_MS={in_words(sorted(f'{delay:g}' for delay in found))} side by "
-                          "side: was the application started with other files (-f), or with another TAG?")
+        values = in_words(sorted(f"{delay:g}" for delay in found))
+        raise LessonError(f"{service} containers have different DELAY_MS: {values}. Was the application started with "
+                          "other files (-f), or with another TAG?")
     return found.pop() / 1000 if found else DEFAULT_DELAY_MS / 1000
 
 
 def await_number(workers, running, seconds, every, see):
-    """Waits until running(), asked `every` so many seconds, is that number of workers."""
+    """Waits until running() returns that number; calls it once per `every` seconds."""
     deadline = time.monotonic() + seconds
     while (now := running()) != workers:
         if time.monotonic() > deadline:
-            raise LessonError(f"{workers} workers were asked for, {now} run: see {see}.")
+            raise LessonError(f"Scaled to {workers} workers, but {now} are running: see {see}.")
         time.sleep(every)
 
 
 class Platform(abc.ABC):
-    """What the lesson asks of whatever runs the application. A context manager: it ends what it has started."""
+    """What runs the application, as the lesson sees it. A context manager: it ends what it started."""
 
-    where = ""  # which application that is, where there may be several
+    where = ""  # which application this is, if there may be several
     url: str  # of the web UI
 
     def __enter__(self):
@@ -65,34 +66,34 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def workers(self):
-        """How many there should be."""
+        """The desired number."""
 
     @abc.abstractmethod
     def scale(self, workers):
-        """Returns once exactly so many run."""
+        """Returns when exactly that many are running."""
 
     @abc.abstractmethod
     def servers(self):
-        """How many rng share the work."""
+        """The number of rng."""
 
     @abc.abstractmethod
     def delay(self, service):
-        """The simulated work of that service, seconds."""
+        """Simulated work of the service, in seconds."""
 
     @abc.abstractmethod
     def address(self, service):
-        """URL of the service, as seen from here."""
+        """URL of the service, from this machine."""
 
     def containers(self, service):
-        """Names of the containers in which the service runs."""
+        """Names of the service's containers."""
         raise NotImplementedError
 
     def metrics(self, service, container):
-        """What the service in that container has measured, in Prometheus's text format."""
+        """Metrics of the service in that container, in Prometheus's text format."""
         raise NotImplementedError
 
     def detour(self):
-        """Seconds that the way from here adds to each answer."""
+        """Seconds that the path from this machine adds to each response."""
         return 0.0
 
     def delays(self):
@@ -112,10 +113,10 @@ class Compose(Platform):
         try:
             self._command = self._find_command()
         except LessonError as error:
-            raise LessonError(f"{error} (if it runs on Kubernetes, add -n NAMESPACE)") from error
+            raise LessonError(f"{error} (if it runs on Kubernetes, add -n or -n NAMESPACE)") from error
 
     def _find_command(self):
-        """The Compose that started the project, if both are installed: each names containers its way."""
+        """The Compose that started the project, if both are installed: they name containers differently."""
         versions = {}
         for command in (("docker", "compose"), ("docker-compose",)):
             if shutil.which(command[0]):
@@ -128,7 +129,7 @@ class Compose(Platform):
         containers = self._containers("webui")
         if not containers:
             raise LessonError(f"The application does not run in {self._folder}: start it with "
-                              f"'{' '.join(self._command)} up -d' first")
+                              f"'{' '.join(self._command)} up -d'")
         label = containers[0]["Config"]["Labels"].get("com.docker.compose.version", "")
         return next((command for command, version in versions.items()
                      if version.split(".")[0] == label.split(".")[0]), self._command)
@@ -137,7 +138,7 @@ class Compose(Platform):
         return run_command(*command, folder=self._folder)
 
     def _containers(self, service):
-        """What Docker knows of the service's running containers."""
+        """The service's running containers, as docker inspect shows them."""
         identifiers = self._run(*self._command, "ps", "-q", service).split()
         if not identifiers:
             return []
@@ -164,7 +165,7 @@ class Compose(Platform):
         published = self._run(*self._command, "port", service, "80").strip()
         port = published.splitlines()[0].rpartition(":")[2] if published else ""
         if not port.isdigit() or port == "0":
-            raise LessonError(f"{service} is not published on a port, so its time cannot be measured.")
+            raise LessonError(f"{service} has no published port, so its response time cannot be measured.")
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{port}/"
 
@@ -176,15 +177,15 @@ class Compose(Platform):
 
 
 class PortForward:
-    """A port of this machine that leads to a Service's, until close().
+    """Forwards a local port to a Service, until close().
 
-    kubectl ends when the pod does, or when a connection breaks. Then it is started again, on the same port.
+    kubectl ends when the pod ends or a connection breaks. Then it is started again, on the same port.
     """
 
     def __init__(self, kubectl, service):
         self._kubectl = kubectl
         self._service = service
-        self._lock = threading.Lock()  # of what follows
+        self._lock = threading.Lock()  # for the attributes below
         self._closed = threading.Event()
         self._process = self._start("")
         try:
@@ -210,7 +211,7 @@ class PortForward:
 
     def _run(self):
         while True:
-            # It says a line for every connection, and would stop at a full pipe.
+            # It prints a line per connection, and would block when the pipe is full.
             for _ in self._process.stdout:
                 pass
             self._process.wait()
@@ -228,7 +229,7 @@ class PortForward:
 
 
 class Kubernetes(Platform):
-    """What runs in a namespace of kubectl's current context."""
+    """The application in a namespace of kubectl's current context."""
 
     def __init__(self, options):
         if not shutil.which("kubectl"):
@@ -236,7 +237,7 @@ class Kubernetes(Platform):
         self._url = options.url
         self._forwards = {}
         self._kubectl = ["kubectl"]
-        # The same one to the end, whatever becomes the current one meanwhile. (In a pod there is none.)
+        # Kept until the end, even if the current context changes. (In a pod there is none.)
         context = self._setting("current-context")
         if context:
             self._kubectl.append(f"--context={context}")
@@ -248,7 +249,7 @@ class Kubernetes(Platform):
         try:
             self.workers()
         except LessonError as error:
-            raise LessonError(f"{error} (asked for the application in {self.where}; "
+            raise LessonError(f"{error} (looked for the application in {self.where}; "
                               "'kubectl apply -f k8s/' starts it)") from error
 
     def __exit__(self, *_):
@@ -266,7 +267,7 @@ class Kubernetes(Platform):
         return json.loads(self._run("get", *words, "--output=json"))
 
     def _pods(self, service):
-        """Its pods that have not ended, those among them that are told to."""
+        """Its pods that have not ended, terminating ones included."""
         return [pod for pod in self._get("pods", f"--selector=app={service}")["items"]
                 if pod["status"].get("phase") not in ("Succeeded", "Failed")]
 
@@ -283,7 +284,7 @@ class Kubernetes(Platform):
     def scale(self, workers):
         self._run("scale", "deployment", "worker", f"--replicas={workers}")
         self._run("rollout", "status", "deployment", "worker", f"--timeout={ROLLOUT_SECONDS}s")
-        # The rollout is over although a pod that is told to end has not, and may be mining.
+        # A rollout is complete while a terminating pod may still be mining.
         await_number(workers, lambda: len(self._pods("worker")), ROLLOUT_SECONDS, 0.5, "'kubectl get pods'")
 
     def servers(self):
@@ -307,7 +308,7 @@ class Kubernetes(Platform):
         return self._run("exec", container, "--", f"/{service}", "--metrics")
 
     def detour(self):
-        """webui has its page at hand, so the time that it takes is that of the port-forward."""
+        """webui has its page in memory, so its response time is that of the port-forward."""
         try:
             return statistics.median(seconds_of_get(self.address("webui") + "index.html", 10) for _ in range(9))
         except (OSError, http.client.HTTPException) as error:

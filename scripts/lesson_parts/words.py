@@ -1,11 +1,11 @@
-"""What is said about the numbers: the table as it grows, the verdict, the explanation."""
+"""Spoiler: these texts tell the answer. The table, the verdict and the explanation."""
 
 import dataclasses
 import time
 
-SPEED_TOLERANCE = 0.05  # a laptop's network costs a loop a few milliseconds of its 300
+SPEED_TOLERANCE = 0.05  # a laptop's network adds a few milliseconds to the 300 of a loop
 HASHER_TOLERANCE = 0.02  # seconds; hasher answers GET / at once
-NOTICEABLE = 0.03  # a gain in speed below this is none: so much of a loop is neither work nor waiting
+NOTICEABLE = 0.03  # a smaller gain in speed does not count: this share of a loop is neither work nor waiting
 
 
 def in_words(items):
@@ -21,13 +21,13 @@ def count(number, noun):
 
 
 def differences(step):
-    """What is not as predicted; empty when the step is as it should be."""
+    """What differs from the prediction; empty when nothing does."""
     found = []
     if step.speed is None:
         found.append("the counter does not move")
     elif abs(step.speed / step.predicted.speed - 1) > SPEED_TOLERANCE:
         found.append(f"speed {step.speed / step.predicted.speed - 1:+.0%}")
-    # One worker more or less moves rng's time by a whole service time, once rng is saturated.
+    # Once rng is saturated, one worker more or fewer changes its time by a whole service time.
     if abs(step.rng - step.predicted.rng) > step.delays.rng / 2 + 0.01:
         found.append(f"rng {(step.rng - step.predicted.rng) * 1000:+.0f} ms")
     if step.hasher - step.predicted.hasher > HASHER_TOLERANCE:
@@ -36,52 +36,51 @@ def differences(step):
 
 
 def verdict(steps, servers):
-    """(whether the lesson holds, a sentence: it does, or which step does not and what that usually means)"""
+    """(whether the lesson holds, a sentence that says so, or which step differs and the usual cause)"""
     wrong = [step for step in steps if differences(step)]
     if not wrong:
         rates = in_words([f"{step.speed:.2f}" for step in steps])
         limited = [step.workers for step in steps if step.predicted.saturated]
-        limit = (f", and from {count(limited[0], 'worker')} on rng is the limit" if limited
-                 else ", and rng is not yet the limit")
+        limit = (f", and from {count(limited[0], 'worker')} on rng is the bottleneck" if limited
+                 else ", and rng is not yet the bottleneck")
         noun = "worker gives" if [step.workers for step in steps] == [1] else "workers give"
         numbers = in_words([step.workers for step in steps])
         return True, f"The lesson holds: {numbers} {noun} {rates} hashes/s{limit}."
-    # The step that differs most tells most.
+    # The step that differs most says most about the cause.
     step = max(wrong, key=lambda step: abs((step.speed or 0) / step.predicted.speed - 1))
-    if step.speed is None:
-        measured = "the counter does not move"
-    else:
-        measured = f"{step.speed:.2f} hashes/s instead of {step.predicted.speed:.2f}"
-    return False, (f"The lesson does not hold with {count(step.workers, 'worker')} ({measured}; "
-                   f"{', '.join(differences(step))}): {usual_cause(step, steps, servers)}.")
+    found = ", ".join(differences(step))
+    if step.speed is not None:
+        found = f"{step.speed:.2f} hashes/s instead of {step.predicted.speed:.2f}; {found}"
+    return False, (f"The lesson does not hold with {count(step.workers, 'worker')} ({found}): "
+                   f"{usual_cause(step, steps, servers)}.")
 
 
 def usual_cause(step, steps, servers):
     """What the difference at that step usually means."""
     if step.speed is None:
-        return "no worker gets through a loop, and the worker's log says what it waits for"
+        return "no worker completes a loop; the worker's log says what it waits for"
     ratio = step.speed / step.predicted.speed
     if ratio > 1 + SPEED_TOLERANCE:
-        # No number of workers takes one serial rng beyond its limit.
+        # No number of workers makes one serial rng faster than its limit.
         if step.predicted.saturated or step.speed * step.delays.rng > 1 + SPEED_TOLERANCE:
             if servers > 1:
-                return f"{servers} rng share the work, and with one again the lesson holds"
-            return ("rng answers in parallel, where the lesson needs one request at a time "
-                    "(or more than one rng shares the name)")
+                return f"{servers} rng share the work; scale rng back to one"
+            return ("rng serves requests in parallel, and the lesson needs one at a time "
+                    "(or several rng share the name)")
         seems = max(step.workers + 1, round(ratio * step.workers))
-        return f"that is the speed of {count(seems, 'worker')}, so an old worker is still there"
+        return f"that is the speed of {count(seems, 'worker')}, so an old worker is still running"
     if step.hasher - step.predicted.hasher > max(HASHER_TOLERANCE, step.delays.hasher / 4):
-        return "hasher is slow to answer, so this machine has too few CPUs (or hasher answers one at a time)"
+        return "hasher is slow: this machine has too few CPUs (or hasher serves one request at a time)"
     if ratio < 1 - SPEED_TOLERANCE:
-        return "too few CPUs for it, or something else keeps this machine busy"
+        return "this machine has too few CPUs, or something else is using them"
     if step.rng > step.predicted.rng and step.predicted.saturated:
         seems = step.workers + max(1, round((step.rng - step.predicted.rng) / step.delays.rng))
-        return f"the line at rng is that of {count(seems, 'worker')}, so an old worker is still there"
+        return f"rng's queue is as long as with {count(seems, 'worker')}, so an old worker is still running"
     if step.rng > step.predicted.rng:
-        return "rng is slow to answer, so this machine has too few CPUs or something else asks rng, too"
+        return "rng is slow: this machine has too few CPUs, or something else sends requests to rng"
     if any(other.predicted.saturated for other in steps):
-        return "GET / overtakes rng's line, so httping would not show the bottleneck"
-    return "rng answers sooner than its DELAY_MS says"
+        return "GET / does not wait in rng's queue, so httping would not show the bottleneck"
+    return "rng answers faster than its DELAY_MS allows"
 
 
 def as_json(steps, holds, sentence):
@@ -102,7 +101,7 @@ def as_json(steps, holds, sentence):
 
 
 class Screen:
-    """The table as it grows on one stream, and what goes on meanwhile on another: both may be a terminal."""
+    """Writes the table to one stream and the progress to another. Both may be a terminal."""
 
     FORMAT = "{:>7}  {:>9} {:>8}  {:>9} {:>8}  {:>9} {:>8}  {:<17}  {}"
 
@@ -135,7 +134,7 @@ class Screen:
             " ".join(map(str, step.graph)), ", ".join(differences(step)) or "ok"))
 
     def begin(self, text):
-        """What happens from now on: a line, or the line that progress() then overwrites."""
+        """Says what happens now. On a terminal, progress() overwrites it."""
         self._last_news = 0.0
         if self._live:
             self.progress(text)
@@ -152,9 +151,9 @@ class Screen:
 
 
 def explanation_table(found):
-    on_the_way = max(0.0, found.rng - found.line - found.service)
-    rows = [("work", found.work, True), ("rng", found.rng, True), ("  waiting in line", found.line, False),
-            ("  being served", found.service, False), ("  on the way", on_the_way, False),
+    network = max(0.0, found.rng - found.queue - found.service)
+    rows = [("work", found.work, True), ("rng", found.rng, True), ("  in the queue", found.queue, False),
+            ("  in service", found.service, False), ("  network", network, False),
             ("hasher", found.hasher, True), ("Redis", found.redis, True), ("one hash", found.hash, True)]
     lines = [f"{'':<20}{'ms':>8}"]
     for name, seconds, of_hash in rows:
@@ -164,18 +163,18 @@ def explanation_table(found):
 
 
 def explanation_sentence(found):
-    """What limits it, and what one worker or one rng more would give."""
+    """The bottleneck, and what another worker or another rng would add."""
     now = found.speed_with(found.workers, found.servers)
     next_worker = found.speed_with(found.workers + 1, found.servers)
     next_rng = found.speed_with(found.workers, found.servers + 1)
     ordinal = {1: "a second", 2: "a third"}.get(found.servers, "one more")
     busy = "never idle" if found.utilisation > 0.97 else f"busy {found.utilisation:.0%} of the time"
     if next_worker > now * (1 + NOTICEABLE):
-        return (f"rng is idle {max(0.0, 1 - found.utilisation):.0%} of the time, so it is not the limit yet: one "
+        return (f"rng is idle {max(0.0, 1 - found.utilisation):.0%} of the time, so it is not the bottleneck yet: one "
                 f"more worker would give {next_worker:.1f} hashes/s.")
     if next_rng > now * (1 + NOTICEABLE):
         hardly = "nothing" if found.servers == 1 else "hardly anything"
-        return (f"rng is the limit: it is {busy}, and a hash waits {found.line * 1000:.0f} ms in its line. "
+        return (f"rng is the bottleneck: it is {busy}, and a hash waits {found.queue * 1000:.0f} ms in its queue. "
                 f"One more worker adds {hardly}; {ordinal} rng would give {next_rng:.1f} hashes/s.")
-    return (f"rng is just about to become the limit: it is {busy}, yet hardly anybody waits. One more worker "
-            f"adds nothing but waiting; {ordinal} rng adds nothing without more workers.")
+    return (f"rng is about to become the bottleneck: it is {busy}, but requests hardly wait yet. One more worker "
+            f"would only add waiting; {ordinal} rng would help only with more workers.")

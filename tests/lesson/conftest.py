@@ -18,7 +18,7 @@ from lesson_parts import measuring, platforms, words  # noqa: E402
 
 @pytest.fixture
 def clock(monkeypatch):
-    """[seconds]: the time of scripts/lesson, which goes on when somebody sleeps, and at once."""
+    """[seconds]: the time of scripts/lesson. A sleep advances it, and returns at once."""
     now = [100.0]
 
     def sleep(seconds):

@@ -1,4 +1,4 @@
-"""Makes scripts/lesson, which has no .py to its name, the module `lesson`, and its parts importable."""
+"""Makes scripts/lesson, which has no .py in its name, the module `lesson`, and its parts importable."""
 
 import importlib.machinery
 import importlib.util

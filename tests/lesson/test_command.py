@@ -1,4 +1,4 @@
-"""scripts/lesson as a command, with a simulated application on a clock of its own: all that it prints."""
+"""scripts/lesson as a command, with a simulated application and clock: all that it prints."""
 
 import io
 import json
@@ -17,7 +17,7 @@ SCRIPT = os.path.join(platforms.REPOSITORY, "scripts", "lesson")
 
 
 class Application(platforms.Platform):
-    """A DockerCoins as fast as predicted, whose answers take 5 ms more on the way; a platform and its factory."""
+    """An application as fast as predicted, 5 ms away; a platform and its factory."""
 
     url = "http://the-web-ui"
     where = "somewhere"
@@ -82,32 +82,33 @@ workers  predicted measured  predicted measured  predicted measured  once a seco
       1       3.33     3.33         17       17          0      1.1  3 3 4 3 3 4        ok
      10      10.00    10.00        750      750          0      1.1  9 11 10 9 11 10    ok
 """
-SENTENCE = "The lesson holds: 1 and 10 workers give 3.33 and 10.00 hashes/s, and from 10 workers on rng is the limit."
+SENTENCE = ("The lesson holds: 1 and 10 workers give 3.33 and 10.00 hashes/s, and from 10 workers on rng is the "
+            "bottleneck.")
 NEWS = """\
 scaling to 1 worker
 1 worker: measuring for 8 s
 scaling to 10 workers
 10 workers: measuring for 8 s
-back to 4 workers
+scaling back to 4 workers
 """
 
 
-def test_it_measures_each_number_of_workers_says_that_it_holds_and_puts_the_workers_back(application, capsys, clock):
+def test_it_measures_each_number_of_workers_says_that_it_holds_and_restores_the_workers(application, capsys, clock):
     assert lesson.main(["--workers", "1,10", "--seconds", "8"], platform=application) == 0
     assert application.scaled == [1, 10, 4]
     assert capsys.readouterr() == (f"{TABLE}{SENTENCE}\n", NEWS)
-    assert clock[0] == pytest.approx(100 + (1.5 + 2 * 0.3 + 8) + (1.5 + 2 * 1 + 8), abs=0.15), "settling and measuring"
+    assert clock[0] == pytest.approx(100 + (1.5 + 2 * 0.3 + 8) + (1.5 + 2 * 1 + 8), abs=0.15), "warming up and measuring"
 
 
-def test_a_lesson_that_does_not_hold_is_status_1_and_json_says_all_of_it(application, monkeypatch, capsys):
-    """The table is then on stderr."""
+def test_a_lesson_that_does_not_hold_is_status_1_and_json_has_all_of_it(application, monkeypatch, capsys):
+    """With --json the table is on stderr."""
     monkeypatch.setattr(measuring, "counter_rate", lambda readings, workers: None)
     assert lesson.main(["--json", "--workers", "2", "--seconds", "8"], platform=application) == 1
     out, shown = capsys.readouterr()
     *_, row, news, sentence = shown.splitlines()
     assert (row, news) == ("      2       6.67     none         33       33          0      1.1  6 7 7 6 7 7        "
-                           "the counter does not move", "back to 4 workers")
-    assert sentence.startswith("The lesson does not hold with 2 workers (the counter does not move; ")
+                           "the counter does not move", "scaling back to 4 workers")
+    assert sentence.startswith("The lesson does not hold with 2 workers (the counter does not move): ")
     result = {"holds": False, "verdict": sentence, "delay_ms": {"worker": 100, "rng": 100, "hasher": 100}, "steps": [{
         "workers": 2, "speed": {"predicted": pytest.approx(20 / 3), "measured": None},
         "rng_ms": {"predicted": pytest.approx(100 / 3), "measured": pytest.approx(100 / 3)},
@@ -116,8 +117,8 @@ def test_a_lesson_that_does_not_hold_is_status_1_and_json_says_all_of_it(applica
     assert json.loads(out) == result and out.startswith('{\n  "holds": false,\n')
 
 
-def test_a_terminal_shows_what_goes_on(application):
-    """In one line, which is written anew five times a second at most, and cleared before the next of the table."""
+def test_a_terminal_shows_the_progress(application):
+    """In one line, rewritten at most five times a second, and cleared before the next row of the table."""
     application.scale(2)
     news = io.StringIO()
     news.isatty = lambda: True
@@ -125,17 +126,17 @@ def test_a_terminal_shows_what_goes_on(application):
     step = measuring.measure(application, 2, 8, model.Delays(), 0.0, screen)
     assert (step.workers, step.rng, step.hasher) == (2, pytest.approx(1 / 30 + 0.005), pytest.approx(0.0061))
     step = measuring.measure(application, 2, 8, model.Delays(), 1.0, screen)
-    assert (step.rng, step.hasher) == (0, 0), "not less than nothing"
+    assert (step.rng, step.hasher) == (0, 0), "never negative"
     screen.line("a row")
     shown = news.getvalue().split("\r\033[K")
-    assert shown[:3] == ["", "2 workers: measuring for 8 s", "2 workers: letting it settle"]
-    assert shown.count("2 workers: letting it settle") in range(16, 22), "for 2.1 s, twice"
+    assert shown[:3] == ["", "2 workers: measuring for 8 s", "2 workers: waiting for a steady speed"]
+    assert shown.count("2 workers: waiting for a steady speed") in range(16, 22), "for 2.1 s, twice"
     assert "2 workers: 0 of 8 s" in shown and "2 workers: 7 of 8 s, 6.67 hashes/s so far" in shown
     assert shown[-1] == "" and len(shown) in range(85, 105)
 
 
 GONE = model.LessonError("The web UI has gone")
-NEWS_OF_7 = "scaling to 7 workers\nback to 4 workers\n"
+NEWS_OF_7 = "scaling to 7 workers\nscaling back to 4 workers\n"
 
 
 @pytest.mark.parametrize("words, place, trouble, status, scaled, shown", [
@@ -145,7 +146,7 @@ NEWS_OF_7 = "scaling to 7 workers\nback to 4 workers\n"
     ("explain", "explain", KeyboardInterrupt(), 130, [], "Measuring for 10 s\nlesson: interrupted\n"),
     ("", "read_counter", OSError("refused"), 2, [],
      "lesson: The web UI does not answer at http://the-web-ui: refused\n")], ids=str)
-def test_trouble_is_one_line_and_the_number_of_workers_is_put_back(
+def test_an_error_is_one_line_and_the_number_of_workers_is_restored(
         application, monkeypatch, capsys, words, place, trouble, status, scaled, shown):
     def fail(*_):
         raise trouble
@@ -155,27 +156,27 @@ def test_trouble_is_one_line_and_the_number_of_workers_is_put_back(
     assert (application.scaled, capsys.readouterr().err) == (scaled, shown)
 
 
-def test_without_docker_it_says_how_to_look_on_kubernetes(monkeypatch, capsys):
+def test_without_docker_it_names_the_option_for_kubernetes(monkeypatch, capsys):
     monkeypatch.setattr(platforms.shutil, "which", lambda _: None)
     assert lesson.main([]) == 2
     assert capsys.readouterr().err == ("lesson: Neither 'docker compose' nor 'docker-compose' is installed (if it "
-                                       "runs on Kubernetes, add -n NAMESPACE)\n")
+                                       "runs on Kubernetes, add -n or -n NAMESPACE)\n")
 
 
 @pytest.mark.parametrize("words, workers, seconds, url, namespace, as_json", [
     ("", [1, 2, 3, 10], 20, None, None, False),
     ("--workers 1,1000 --seconds 5 --url https://x -n --json", [1, 1000], 5, "https://x", "", True),
-    ("--seconds 3600 -n class1 --url http://[::1]:8000/", [1, 2, 3, 10], 3600, "http://[::1]:8000/", "class1", False)])
-def test_what_can_be_asked_for(words, workers, seconds, url, namespace, as_json):
+    ("--seconds 3600 -n group1 --url http://[::1]:8000/", [1, 2, 3, 10], 3600, "http://[::1]:8000/", "group1", False)])
+def test_options_and_their_defaults(words, workers, seconds, url, namespace, as_json):
     options = lesson.parse(words.split())
     assert vars(options) == {"workers": workers, "seconds": seconds, "url": url, "namespace": namespace,
                              "json": as_json}
     assert lesson.platform_for(options) is (lesson.Compose if namespace is None else lesson.Kubernetes)
 
 
-WORKERS = "numbers from 1 to 1000, with commas: 1,2,3,10"
-SECONDS = "seconds, 5 to 3600 (workers report about once a second)"
-URL = "a URL such as http://localhost:8000"
+WORKERS = "numbers from 1 to 1000 are expected, such as 1,2,3,10"
+SECONDS = "5 to 3600 seconds are expected"
+URL = "a URL such as http://localhost:8000 is expected"
 
 
 @pytest.mark.parametrize("words, said", [
@@ -195,7 +196,7 @@ def test_a_bad_option_ends_with_status_2(capsys, words, said):
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP])
-def test_the_command_itself_ends_when_it_is_told_to(tmp_path, sig):
+def test_term_or_hup_ends_the_command(tmp_path, sig):
     (tmp_path / "docker").write_text("#!/bin/sh\n: >$0.runs\nexec sleep 60\n")
     (tmp_path / "docker").chmod(0o755)
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}

@@ -1,4 +1,4 @@
-"""scripts/lesson explain: from what the services have measured to a table and a sentence."""
+"""scripts/lesson explain: from the services' metrics to a table and a sentence."""
 
 import pytest
 
@@ -8,27 +8,27 @@ from lesson_parts import measuring, platforms, words
 pytestmark = pytest.mark.usefixtures("clock")
 
 
-ALMOST = ("rng is just about to become the limit: it is {}, yet hardly anybody waits. One more worker adds nothing but "
-          "waiting; a second rng adds nothing without more workers.")
-LIMIT = ("rng is the limit: it is {}, and a hash waits {} ms in its line. One more worker adds {}; {} rng would give "
-         "{} hashes/s.")
+ALMOST = ("rng is about to become the bottleneck: it is {}, but requests hardly wait yet. One more worker would only "
+          "add waiting; a second rng would help only with more workers.")
+LIMIT = ("rng is the bottleneck: it is {}, and a hash waits {} ms in its queue. One more worker adds {}; {} rng would "
+         "give {} hashes/s.")
 
 
-@pytest.mark.parametrize("workers, servers, speed, line, sentence", [
+@pytest.mark.parametrize("workers, servers, speed, queue, sentence", [
     (1, 1, 10 / 3, 0.0,
-     "rng is idle 67% of the time, so it is not the limit yet: one more worker would give 6.7 hashes/s."),
+     "rng is idle 67% of the time, so it is not the bottleneck yet: one more worker would give 6.7 hashes/s."),
     (3, 1, 10, 0.0, ALMOST.format("never idle")), (3, 1, 9.6, 0.0, ALMOST.format("busy 96% of the time")),
     (10, 1, 10, 0.7, LIMIT.format("never idle", 700, "nothing", "a second", 18.4)),
     (10, 2, 18.4, 0.24, LIMIT.format("busy 92% of the time", 240, "hardly anything", "a third", 24.3)),
     (20, 3, 28.0, 0.4, LIMIT.format("busy 93% of the time", 400, "hardly anything", "one more", 35.5))], ids=str)
-def test_the_sentence_differs_with_the_workers(workers, servers, speed, line, sentence):
+def test_the_sentence_differs_with_the_workers(workers, servers, speed, queue, sentence):
     assert words.explanation_sentence(measuring.Explanation(
-        workers=workers, servers=servers, speed=speed, work=0.1, rng=line + 0.1, hasher=0.1, redis=0.0, line=line,
+        workers=workers, servers=servers, speed=speed, work=0.1, rng=queue + 0.1, hasher=0.1, redis=0.0, queue=queue,
         service=0.1, utilisation=speed * 0.1 / servers)) == sentence
 
 
 class Measured(platforms.Platform):
-    """Containers that tell the given texts, one after the other; a platform and its factory."""
+    """Containers whose metrics are the given texts, in turn; a platform and its factory."""
 
     url = workers = scale = servers = delay = address = None
 
@@ -47,7 +47,7 @@ class Measured(platforms.Platform):
 
 
 def worker(loops, work, rng, hasher, redis):
-    """What it tells once its steps have taken so many seconds in all; Redis it has asked half as often."""
+    """Metrics of a worker whose steps took that many seconds in all, with one Redis update per two loops."""
     text = f"# HELP dockercoins_loops_total Loops.\n\ndockercoins_loops_total {loops}\n"
     for step, seconds, count in (("work", work, loops), ("rng", rng, loops), ("hasher", hasher, loops),
                                  ("redis", redis, loops // 2)):
@@ -56,17 +56,17 @@ def worker(loops, work, rng, hasher, redis):
     return text
 
 
-def rng(served, service, waited, line):
-    """Served so many GET /N in so many seconds of service; GET / took no service and waited as well."""
+def rng(served, service, waited, queue):
+    """Metrics of an rng: `served` GET /N took `service` seconds; `waited` requests, GET / included, waited `queue`."""
     return (f'http_request_service_seconds_count{{route="/N"}} {served}\n'
             'http_request_service_seconds_count{route="/"} 7\n'
             f'http_request_service_seconds_sum{{route="/N"}} {service}\n'
             'http_request_service_seconds_sum{route="/"} 0.5\n'
-            f"http_request_queue_seconds_count {waited}\nhttp_request_queue_seconds_sum {line}\n")
+            f"http_request_queue_seconds_count {waited}\nhttp_request_queue_seconds_sum {queue}\n")
 
 
 def test_the_command_shows_a_table_and_the_sentence(capsys):
-    """Of all containers together; one that has gone meanwhile does not count."""
+    """Over all containers; one that has gone meanwhile does not count."""
     application = Measured(worker={"a": [worker(10, 1, 2, 3, 0), worker(40, 4, 8, 6.6, 0.06)],
                                    "b": [worker(0, 0, 0, 0, 0), worker(30, 3, 6, 3.6, 0.06)],
                                    "gone": [worker(7, 9, 9, 9, 9)]},
@@ -74,30 +74,30 @@ def test_the_command_shows_a_table_and_the_sentence(capsys):
                                 "d": [rng(0, 0, 0, 0), rng(20, 2, 20, 1)]})
     assert lesson.main(["explain"], platform=application) == 0
     assert capsys.readouterr() == ("""\
-Where the time of one hash goes, with 2 workers and 2 rng:
+Time per hash, with 2 workers and 2 rng:
 
                           ms
 work                   100.0     24%
 rng                    200.0     47%
-  waiting in line       60.0
-  being served         100.0
-  on the way            40.0
+  in the queue          60.0
+  in service           100.0
+  network               40.0
 hasher                 120.0     28%
 Redis                    2.0      0%
 one hash               422.0    100%
 
 6.00 hashes/s, rng busy 30% of the time.
-rng is idle 70% of the time, so it is not the limit yet: one more worker would give 8.3 hashes/s.
+rng is idle 70% of the time, so it is not the bottleneck yet: one more worker would give 8.3 hashes/s.
 """, "Measuring for 10 s\n")
 
 
-NO_HASH = "No hash was made in 5 s: the log of worker says what it waits for."
+NO_HASH = "No hash was made in 5 s; the worker's log says what it waits for."
 
 
 @pytest.mark.parametrize("workers, rngs, reason", [
     ([""] * 2, [""] * 2, NO_HASH), (["dockercoins_loops_total 1", "dockercoins_loops_total 2"], [""] * 2, NO_HASH),
-    ([""], [""] * 2, "No worker runs, or none that has run for 5 s."),
-    ([""] * 2, [], "No rng runs, or none that has run for 5 s.")])
+    ([""], [""] * 2, "No worker is running, or none has run for 5 s."),
+    ([""] * 2, [], "No rng is running, or none has run for 5 s.")])
 def test_nothing_to_measure_is_one_clear_line(capsys, workers, rngs, reason):
     application = Measured(worker={"a": workers}, rng={"c": rngs})
     assert lesson.main(["explain", "--seconds", "5"], platform=application) == 2

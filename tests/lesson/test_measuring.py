@@ -1,4 +1,4 @@
-"""Speed and graph from readings of a counter whose true speed is known, and how the readings are made."""
+"""Speed and graph of a counter whose speed is known, and how the counter is read."""
 
 import random
 import statistics
@@ -14,7 +14,7 @@ from lesson_parts.platforms import same_delay
 
 
 def readings_of(seconds, every, loops, phases):
-    """What one reads of a counter that each worker raises by `loops` every so often, at its own phase."""
+    """Readings of a counter that each worker raises by `loops` every `every` seconds, at its own phase."""
     now = 1700000000.0 + random.uniform(0, 1)
     end = now + seconds
     readings = []
@@ -26,7 +26,7 @@ def readings_of(seconds, every, loops, phases):
 
 @pytest.mark.parametrize("workers, every, loops", [(1, 1.2, 4), (2, 1.2, 4), (3, 1.2, 4), (10, 1.0, 1), (7, 1.4, 2)])
 def test_speed_is_right_within_half_a_percent_whatever_the_workers_phases(workers, every, loops):
-    for seconds in [*range(19, 31), 19.3, 19.6, 19.9] * 3:  # it does not matter where the window falls
+    for seconds in [*range(19, 31), 19.3, 19.6, 19.9] * 3:  # wherever the window falls
         readings = readings_of(seconds, every, loops, [random.uniform(0, every) for _ in range(workers)])
         assert counter_rate(readings, workers) == pytest.approx(workers * loops / every, rel=0.005)
 
@@ -42,30 +42,30 @@ def test_speed_of_few_readings(workers, readings, expected):
 @pytest.mark.parametrize("readings, expected", [
     ([], []), ([(5, 7)], []), ([(5, 7), (5.9, 8), (6.02, 12), (6.98, 13), (7.1, 20)], [5, 1]),
     ([(5, 7), (6, 12), (6.96, 30)], [5]), ([(5, 7), (6, 12), (6.98, 30)], [5, 18]),
-    ([(5, 7), (6.9, 8), (8.0, 9)], [1])], ids=str)  # the last has none in between
-def test_the_graph_is_what_a_browser_draws_that_reads_once_a_second(readings, expected):
+    ([(5, 7), (6.9, 8), (8.0, 9)], [1])], ids=str)  # no reading near the second in between
+def test_the_graph_is_that_of_a_browser_that_reads_once_a_second(readings, expected):
     assert graph([Reading(*each) for each in readings]) == expected
 
 
-def test_the_delay_is_that_of_all_containers():
+def test_all_containers_must_have_the_same_delay():
     assert same_delay("worker", [{"DELAY_MS": "400"}, {"DELAY_MS": "400"}]) == 0.4
     assert same_delay("worker", []) == 0.1
     assert same_delay("worker", [{}, {"DELAY_MS": "100"}, {"DELAY_MS": ""}]) == 0.1
     with pytest.raises(LessonError) as error:
         same_delay("worker", [{"DELAY_MS": "400"}, {}])
-    assert str(error.value) == ("worker runs with DELAY_MS=100 and 400 side by side: was the application started with "
-                                "other files (-f), or with another TAG?")
+    assert str(error.value) == ("worker containers have different DELAY_MS: 100 and 400. Was the application started "
+                                "with other files (-f), or with another TAG?")
 
 
 @pytest.mark.parametrize("status, body, expected", [
     ("200 OK", b'{"coins":1,"hashes":"345","now":1700000000.5}', Reading(1700000000.5, 345)),
     ("200 OK", b'{"coins":0,"hashes":null,"now":1}', Reading(1.0, 0)),
-    ("200 OK", b"<html>", r"not the answer of a DockerCoins web UI \(JSONDecodeError"),
-    ("200 OK", b"[]", "not the answer of a DockerCoins web UI"),
-    ("200 OK", b"{}", r"not the answer .* \(KeyError\('now'\)\)"),
+    ("200 OK", b"<html>", r"not a response of DockerCoins' web UI \(JSONDecodeError"),
+    ("200 OK", b"[]", "not a response of DockerCoins' web UI"),
+    ("200 OK", b"{}", r"not a response .* \(KeyError\('now'\)\)"),
     ("503 Service Unavailable", b'{"error":"no Redis"}\n', r'^status 503 Service Unavailable: {"error":"no Redis"}$'),
     ("404 Not Found", b"", "^status 404 Not Found$")])
-def test_a_reading_is_an_answer_of_the_web_ui(status, body, expected):
+def test_a_reading_is_a_response_of_the_web_ui(status, body, expected):
     with FakeHttp(lambda _: http_answer(body, status)) as server:
         if isinstance(expected, Reading):
             assert measuring.read_counter(server.url + "/") == expected
@@ -76,7 +76,7 @@ def test_a_reading_is_an_answer_of_the_web_ui(status, body, expected):
 
 
 def test_the_counter_is_read_some_thirty_times_a_second(monkeypatch, clock):
-    """A web UI that is away for up to 5 s is forgiven."""
+    """A web UI may be away for up to 5 s."""
     away = set()  # whole seconds
 
     def read(_url):
@@ -99,11 +99,11 @@ def test_the_counter_is_read_some_thirty_times_a_second(monkeypatch, clock):
     assert clock[0] == pytest.approx(120, abs=0.1)
     away.clear()
     monkeypatch.setattr(measuring, "read_counter", lambda _url: Reading(clock[0], int(200 - clock[0])))
-    with pytest.raises(LessonError, match="^The counter went backwards: Redis was emptied meanwhile. Try again.$"):
+    with pytest.raises(LessonError, match="^The counter went backwards: Redis was restarted or emptied. Try again.$"):
         take(5)
 
 
-def test_a_prober_asks_at_random_moments_and_averages():
+def test_a_prober_sends_requests_at_random_moments_and_averages():
     with FakeHttp(lambda _: [0.05, http_answer(b"")]) as server, measuring.Prober(server.url) as prober:
         time.sleep(2)
         asked = []
@@ -115,10 +115,10 @@ def test_a_prober_asks_at_random_moments_and_averages():
 
 @pytest.mark.parametrize("steps, patience, reason", [
     ([0.3, http_answer(b"no", "500 Internal Server Error")], 5, "status 500 Internal Server Error: no"),
-    ([HANG], 0, "no answer")])
-def test_a_prober_without_an_answer_says_why(steps, patience, reason):
+    ([HANG], 0, "no response")])
+def test_a_prober_without_a_response_says_why(steps, patience, reason):
     with FakeHttp(lambda _: steps) as server, measuring.Prober(server.url) as prober:
         server.await_requests()
         with pytest.raises(LessonError) as error:
             prober.seconds(patience)
-    assert str(error.value) == f"{server.url} gave no time to measure: {reason}"
+    assert str(error.value) == f"The response time of {server.url} could not be measured: {reason}"

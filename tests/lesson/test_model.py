@@ -1,4 +1,4 @@
-"""The model's numbers against a simulation that knows nothing of its formulas."""
+"""The model's numbers, compared with a simulation that does not use its formulas."""
 
 import heapq
 import random
@@ -10,12 +10,12 @@ from lesson_parts.model import Delays, LessonError, Prediction, predict, queue_s
 
 
 def simulate(workers, delays, seconds=400.0, look_every=0.0137):
-    """(loops per second, mean work in rng's queue) of workers that go from rng to hasher to their work."""
+    """(loops per second, mean work in rng's queue) of workers that use rng, then hasher, then do their own work."""
     arrivals = [random.uniform(0, 1) for _ in range(workers)]
     heapq.heapify(arrivals)
     rng_free = 0.0
     loops = 0
-    queue = []  # the work in it, as somebody finds it who looks every so often
+    queue = []  # the work in it, every `look_every` seconds
     while (now := arrivals[0]) < seconds:
         while look_every * len(queue) < now:
             queue.append(max(0.0, rng_free - look_every * len(queue)))
@@ -44,14 +44,13 @@ def test_the_numbers_of_the_lesson(workers, delays, speed, rng, saturated):
 
 
 def test_without_any_delay_there_is_nothing_to_predict():
-    with pytest.raises(LessonError, match="^With DELAY_MS=0 everywhere there is no simulated work and no "
-                                                "lesson.$"):
+    with pytest.raises(LessonError, match="^With DELAY_MS=0 for all services .*no lesson.$"):
         predict(1, Delays(0, 0, 0))
 
 
 @pytest.mark.parametrize("workers, servers, speed", [(1, 1, 10 / 3), (10, 1, 10), (10, 2, 18.5), (10, 3, 23.9),
                                                      (20, 2, 19.4), (6, 2, 16.2), (1, 2, 10 / 3)])
-def test_several_rng_are_not_as_fast_as_their_number_says(workers, servers, speed):
+def test_several_rng_do_not_multiply_the_speed_by_their_number(workers, servers, speed):
     found = queue_speed(workers, servers, 0.1, 0.2)
     assert found == pytest.approx(speed, rel=0.02)
-    assert found == queue_speed(workers, servers, 0.1, 0.2), "it is always simulated in the same way"
+    assert found == queue_speed(workers, servers, 0.1, 0.2), "the simulation is repeatable"

@@ -1,4 +1,4 @@
-"""What scripts/lesson asks of Kubernetes, and what it makes of the answers. (Of Compose: tests/e2e/test_compose.py.)"""
+"""scripts/lesson on Kubernetes, with a fake kubectl. (On Compose: tests/e2e/test_compose.py.)"""
 
 import json
 import subprocess
@@ -10,11 +10,11 @@ from harness import eventually
 from lesson_parts import measuring, platforms
 from lesson_parts.model import Delays, LessonError
 
-CLASS1 = "kubectl --context=a-context --namespace=class1"
+GROUP1 = "kubectl --context=a-context --namespace=group1"
 
 
 class Kubectl:
-    """Stands for `subprocess` in scripts/lesson: prints what `answers` has for a command, and notes each command."""
+    """Replaces `subprocess` in scripts/lesson: prints what `answers` has for a command, and records each command."""
 
     PIPE, STDOUT, DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
 
@@ -22,10 +22,10 @@ class Kubectl:
         self.commands = []
         self.forwards = []
         self.answers = {"kubectl config current-context": "a-context\n",
-                        f"{CLASS1} get deployment worker --output=json": '{"spec": {"replicas": 2}}'}
+                        f"{GROUP1} get deployment worker --output=json": '{"spec": {"replicas": 2}}'}
 
     def set_pods(self, service, *pods):
-        self.answers[f"{CLASS1} get pods --selector=app={service} --output=json"] = json.dumps({"items": pods})
+        self.answers[f"{GROUP1} get pods --selector=app={service} --output=json"] = json.dumps({"items": pods})
 
     def run(self, command, **_):
         self.commands.append(" ".join(command))
@@ -33,7 +33,7 @@ class Kubectl:
         return subprocess.CompletedProcess(command, found is None, found or "", "Warning: so\nError: not found\n")
 
     def Popen(self, command, **options):
-        """A port-forward, which says the very port at which the service is."""
+        """A port-forward that prints its port."""
         self.commands.append(" ".join(command))
         port = {"service/rng": 4711, "service/webui": 4712}.get(command[-2])
         script = f"echo 'Forwarding from 127.0.0.1:{port} -> 80'; yes 'Handling' | head -n 9999; exec sleep 99"
@@ -62,23 +62,23 @@ def pod(name, phase="Running", env=(), **metadata):
     (["sh", "-c", "echo out; exit 3"], "'sh -c echo out; exit 3' failed: out"),
     (["sh", "-c", "exit 3"], "'sh -c exit 3' failed: 3"),
     (["/no/where"], "'/no/where' cannot be run: No such file or directory")])
-def test_a_command_that_fails_is_quoted_with_its_last_words(command, said):
+def test_a_command_that_fails_is_quoted_with_the_last_line_that_it_printed(command, said):
     with pytest.raises(LessonError) as error:
         platforms.run_command(*command)
     assert str(error.value) == said
 
 
 @pytest.mark.parametrize("words, context, options, where", [
-    (["class2"], "a\n", " --context=a --namespace=class2", "Kubernetes, context a, namespace class2"),
-    ([], "a\n", " --context=a --namespace=class3", "Kubernetes, context a, namespace class3"),
+    (["group2"], "a\n", " --context=a --namespace=group2", "Kubernetes, context a, namespace group2"),
+    ([], "a\n", " --context=a --namespace=group3", "Kubernetes, context a, namespace group3"),
     ([], "", "", "Kubernetes, namespace default")])
-def test_it_looks_in_the_context_and_the_namespace(kubectl, words, context, options, where):
+def test_it_looks_in_the_current_context_and_the_given_namespace(kubectl, words, context, options, where):
     kubectl.answers = {"kubectl config current-context": context,
-                       "kubectl --context=a config view --minify --output=jsonpath={..namespace}": "class3"}
+                       "kubectl --context=a config view --minify --output=jsonpath={..namespace}": "group3"}
     with pytest.raises(LessonError) as error:
         kubernetes(*words)
     assert str(error.value) == (
-        f"'kubectl{options} get deployment worker --output=json' failed: Error: not found (asked for the application "
+        f"'kubectl{options} get deployment worker --output=json' failed: Error: not found (looked for the application "
         f"in {where}; 'kubectl apply -f k8s/' starts it)")
 
 
@@ -89,8 +89,8 @@ def test_what_runs_on_kubernetes(kubectl, monkeypatch):
                      pod("rng-5", "Succeeded"))
     kubectl.set_pods("worker", pod("worker-0", env=[delay, {"name": "SECRET", "valueFrom": {}}]))
     kubectl.set_pods("hasher", pod("hasher-0"))
-    kubectl.answers[f"{CLASS1} exec rng-1 -- /rng --metrics"] = "what rng-1 has measured"
-    application = kubernetes("class1", "--url", "http://x")
+    kubectl.answers[f"{GROUP1} exec rng-1 -- /rng --metrics"] = "what rng-1 has measured"
+    application = kubernetes("group1", "--url", "http://x")
     assert (application.workers(), application.servers(), application.url) == (2, 3, "http://x")
     assert application.containers("rng") == ["rng-0", "rng-1"]
     assert application.metrics("rng", "rng-1") == "what rng-1 has measured"
@@ -100,21 +100,21 @@ def test_what_runs_on_kubernetes(kubectl, monkeypatch):
         kubernetes()
 
 
-def test_waits_for_a_pod_that_lingers(kubectl, clock):
-    """The original's worker mines on for 30 s after it was told to end."""
-    change = [f"{CLASS1} scale deployment worker --replicas=2",
-              f"{CLASS1} rollout status deployment worker --timeout=120s"]
+def test_waits_for_a_terminating_pod(kubectl, clock):
+    """The original's worker keeps mining for 30 s after TERM."""
+    change = [f"{GROUP1} scale deployment worker --replicas=2",
+              f"{GROUP1} rollout status deployment worker --timeout=120s"]
     kubectl.answers.update(dict.fromkeys(change, ""))
     kubectl.set_pods("worker", pod("worker-0"), pod("worker-1"), pod("worker-2", deletionTimestamp="2026-11-21"))
-    application = kubernetes("class1")
-    with pytest.raises(LessonError, match="^2 workers were asked for, 3 run: see 'kubectl get pods'.$"):
+    application = kubernetes("group1")
+    with pytest.raises(LessonError, match="^Scaled to 2 workers, but 3 are running: see 'kubectl get pods'.$"):
         application.scale(2)
     assert kubectl.commands[2:4] == change
     assert (len(kubectl.commands), clock[0]) == (4 + 242, pytest.approx(220.5)), "twice a second, for 120 s"
 
 
 def test_a_broken_port_forward_is_started_again_and_stopped_at_the_end(kubectl, monkeypatch, clock):
-    """The detour is the median time of webui's page through it."""
+    """The detour is the median response time of webui's page through it."""
     times = [9, 9, 0.1, 0.2, 9, 9, 0.3, 0.4, 0.5]
 
     def get(url, timeout):
@@ -124,8 +124,8 @@ def test_a_broken_port_forward_is_started_again_and_stopped_at_the_end(kubectl, 
         clock[0] += times.pop()
 
     monkeypatch.setattr(measuring, "http_get", get)
-    forward = f"{CLASS1} port-forward --address=127.0.0.1 service/"
-    with kubernetes("class1") as application:
+    forward = f"{GROUP1} port-forward --address=127.0.0.1 service/"
+    with kubernetes("group1") as application:
         assert [application.address("rng") for _ in range(2)] == ["http://127.0.0.1:4711/"] * 2
         assert application.url == "http://127.0.0.1:4712/"
         assert kubectl.commands[2:] == [f"{forward}rng :80", f"{forward}webui :80"]
