@@ -26,7 +26,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// The contract: how long an answer of the name server is used, and how long an address is tried.
+/// The contract: how long a lookup's result is used, and how long an address is tried.
 constexpr auto kAnswerLife = std::chrono::seconds(1);
 constexpr auto kAttempt = std::chrono::seconds(1);
 
@@ -50,7 +50,7 @@ void KeepAlive(int fd) {
   SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
-  // In milliseconds; for unacknowledged data, too, during which there is no keep-alive.
+  // In milliseconds. Also for unacknowledged data, during which there is no keep-alive.
   SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kSeconds * 1000);
 }
 
@@ -84,7 +84,7 @@ int LookUp(const Endpoint& server, int flags, std::vector<SocketAddress>& addres
   return 0;
 }
 
-/// Waits until the connection attempt on `fd` is over; returns its errno, 0 for success.
+/// Waits until the connection attempt on `fd` ends; returns its errno, 0 for success.
 int AwaitConnection(int fd, Clock::time_point deadline) {
   const short happened = PollUntil(fd, POLLOUT, deadline);
   if (happened == 0) return errno;
@@ -120,7 +120,7 @@ UniqueFd Connect(const SocketAddress& address, Clock::time_point deadline, const
 
 }  // namespace
 
-/// The lookups of one name, one at a time: shared with the thread that does them, which may outlive its
+/// The lookups of one name, one at a time. Shared with the thread that does them, which may outlive its
 /// Dialer.
 struct Dialer::Lookups {
   /// The addresses in getaddrinfo's order; throws UnreachableError.
@@ -129,12 +129,12 @@ struct Dialer::Lookups {
 
   void Run(const Endpoint& server);
 
-  std::vector<SocketAddress> numeric;  ///< An address needs no name server, and no thread.
+  std::vector<SocketAddress> numeric;  ///< For an address: it needs no lookup, and no thread.
   std::mutex mutex;
   std::condition_variable_any changed;
   bool has_thread = false;
-  bool wanted = false;  ///< A lookup is under way, or about to be.
-  bool ended = false;   ///< There will be no further one.
+  bool wanted = false;  ///< A lookup is in progress, or about to start.
+  bool ended = false;   ///< There will be no more lookups.
   int error = 0;
   std::vector<SocketAddress> addresses;
   Clock::time_point answered;
@@ -203,7 +203,7 @@ UniqueFd Dialer::Dial(std::chrono::milliseconds timeout, const std::stop_token& 
       continue;
     }
     const auto now = Clock::now();
-    // One dead replica must not use up the time of the others.
+    // One dead replica must not use the others' time.
     const auto share =
         std::min<Clock::duration>(kAttempt, (deadline - now) / static_cast<int>(addresses.size()));
     const SocketAddress& address = addresses[random_() % addresses.size()];

@@ -19,10 +19,10 @@ class UnreachableError : public std::runtime_error {
       : std::runtime_error(server.ToString() + ": " + reason) {}
 };
 
-/// Connects to one server, as often as it is asked to. For one thread.
+/// Connects to one server, any number of times. For one thread.
 ///
-/// Its name is looked up on a thread of its own, which is started when it is first needed and kept: a lookup
-/// cannot be interrupted, and must not delay anybody. An answer is used for a second at most.
+/// Looks the name up on its own thread, which starts when it is first needed and stays: a lookup cannot be
+/// interrupted, and must not delay its caller. A result is used for at most one second.
 class Dialer {
  public:
   explicit Dialer(Endpoint server);
@@ -31,13 +31,13 @@ class Dialer {
   Dialer(const Dialer&) = delete;
   Dialer& operator=(const Dialer&) = delete;
 
-  /// A connected, blocking TCP socket, which finds out within half a minute that its peer has vanished.
+  /// A connected, blocking TCP socket. It fails within half a minute after its peer has vanished.
   ///
-  /// Each attempt is one address, for a second at most, and they are tried in random order, so that every
-  /// replica behind a name gets its share: getaddrinfo would put the "nearest" one first each time (RFC 6724,
-  /// rule 9). When an address is silent, attempts go on, with new sockets and new lookups, until `timeout`;
-  /// when all of them refuse, there is no more. Throws UnreachableError then, and as soon as `stop` is
-  /// requested.
+  /// Each attempt is one address, for at most one second. Addresses are tried in random order, so that every
+  /// replica behind a name gets its share: getaddrinfo would always put the "nearest" first (RFC 6724, rule
+  /// 9). While an address is silent, attempts continue with new sockets and new lookups, until `timeout`.
+  /// When all addresses refuse, there is no further attempt. Throws UnreachableError then, and as soon as
+  /// `stop` is requested.
   UniqueFd Dial(std::chrono::milliseconds timeout, const std::stop_token& stop);
 
   [[nodiscard]] const Endpoint& Server() const { return server_; }

@@ -4,7 +4,7 @@
 
 namespace dockercoins {
 
-/// A variable of the environment or a flag has a value that is not allowed; ends the process with status 2.
+/// An environment variable or a flag has a bad value; ends the process with status 2.
 struct SettingError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -12,7 +12,7 @@
 namespace dockercoins {
 namespace {
 
-/// Room for a thousand workers that connect in the same moment.
+/// Room for a thousand workers that connect at the same moment.
 constexpr int kBacklog = 1024;
 
 [[noreturn]] void Fail(const std::string& address, uint16_t port) {
@@ -56,7 +56,7 @@ ListenSocket Listen(const std::string& address, uint16_t port) {
   if (::bind(fd.get(), bind_address, size) != 0) Fail(address, port);
   if (::listen(fd.get(), kBacklog) != 0) Fail(address, port);
 
-  sockaddr_in6 bound{};  // sin_port and sin6_port lie at the same place.
+  sockaddr_in6 bound{};  // sin_port and sin6_port are at the same place.
   socklen_t bound_size = sizeof(bound);
   if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &bound_size) != 0) Fail(address, port);
   return {.fd = std::move(fd), .port = ntohs(bound.sin6_port)};

@@ -13,7 +13,7 @@ struct ListenSocket {
   uint16_t port = 0;
 };
 
-/// Listens on `address` (IPv6 or IPv4; `::` takes both, and means 0.0.0.0 where there is no IPv6) and `port`
+/// Listens on `address` (IPv6 or IPv4; `::` is both, and 0.0.0.0 where there is no IPv6) and `port`
 /// (0: a free one). Never shares a port with another process. Throws StartError.
 ListenSocket Listen(const std::string& address, uint16_t port);
 

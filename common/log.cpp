@@ -32,7 +32,7 @@ void Log::Line(std::string_view text) {
   while (!rest.empty()) {
     const ssize_t written = ::write(fd_, rest.data(), rest.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return;  // Nobody reads the log any more; the service goes on.
+    if (written < 0) return;  // Nobody reads the log any more. The service continues.
     rest.remove_prefix(static_cast<size_t>(written));
   }
 }

@@ -10,16 +10,16 @@ namespace dockercoins {
 
 /// Writes the service's log: one line per event, flushed at once. Thread-safe.
 ///
-/// Blocks while the reader of a full pipe does not read; what must end in time has StopSignal's deadline.
+/// Blocks while a full pipe is not read. At a stop, StopSignal's deadline ends the process anyway.
 class Log {
  public:
   /// `name` is the service's, as in `INFO:worker:...`; `debug` lets Debug write. `fd` is not owned.
   explicit Log(std::string name, bool debug = false, int fd = STDOUT_FILENO);
 
-  /// Writes `text` as it is; control characters in it are escaped, so that one event stays one line.
+  /// Writes `text` with control characters escaped, so that one event stays one line.
   void Line(std::string_view text);
 
-  /// Whether Debug writes anything: if not, its text need not be made.
+  /// Whether Debug writes. If not, its text need not be made.
   [[nodiscard]] bool WritesDebug() const { return debug_; }
 
   /// Write `LEVEL:name:text`.

@@ -73,12 +73,12 @@ std::optional<uint64_t> OpenFds() {
   while (const dirent* entry = ::readdir(folder.get())) {
     if (entry->d_name[0] != '.') ++count;
   }
-  // Without the one that reads them.
+  // Without the descriptor of the folder itself.
   return count - 1;
 }
 
-/// What the kernel knows of this process. What is missing (there may be no /proc) is left out. The names
-/// are those of Prometheus's own client libraries
+/// The process's metrics, from the kernel. What is missing (there may be no /proc) is left out. The names are
+/// those of Prometheus's own client libraries
 /// (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics).
 class ProcessCollector final : public prometheus::Collectable {
  public:
@@ -87,10 +87,10 @@ class ProcessCollector final : public prometheus::Collectable {
     std::vector<prometheus::MetricFamily> families = {
         Single("process_start_time_seconds", "When the process started, in Unix seconds.", MetricType::Gauge,
                Seconds(started_.time_since_epoch())),
-        Single("process_cpu_seconds_total", "CPU time that the process has used, user and system.",
-               MetricType::Counter, Seconds(CpuTime()))};
+        Single("process_cpu_seconds_total", "User and system CPU time of the process.", MetricType::Counter,
+               Seconds(CpuTime()))};
     if (const auto bytes = ResidentBytes()) {
-      families.push_back(Single("process_resident_memory_bytes", "Memory of the process that is in RAM.",
+      families.push_back(Single("process_resident_memory_bytes", "Resident memory of the process.",
                                 MetricType::Gauge, static_cast<double>(*bytes)));
     }
     if (const auto count = OpenFds()) {
@@ -106,7 +106,7 @@ class ProcessCollector final : public prometheus::Collectable {
 
 }  // namespace
 
-/// Made with its first observation, so that only labels with observations appear.
+/// Made with its first observation, so only labels with observations appear.
 struct Histogram::Lazy {
   prometheus::Family<prometheus::Histogram>& family;
   const Labels labels;
@@ -114,7 +114,7 @@ struct Histogram::Lazy {
 
   prometheus::Histogram& Get() {
     if (auto* histogram = made.load()) return *histogram;
-    auto& histogram = family.Add(labels, edges);  // For the same labels always the same one.
+    auto& histogram = family.Add(labels, edges);  // The same labels give the same one.
     made = &histogram;
     return histogram;
   }
@@ -143,7 +143,7 @@ struct Metrics::Impl {
 };
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {
-  AddGauge("dockercoins_build_info", "1, with the version of DockerCoins and the compiler that built it.",
+  AddGauge("dockercoins_build_info", "1, labelled with version and compiler.",
            {{"version", DOCKERCOINS_VERSION}, {"compiler", DOCKERCOINS_COMPILER}})
       .Set(1);
 }

@@ -17,14 +17,14 @@ class Family;
 
 namespace dockercoins {
 
-// What a service measures. Each of these is a handle: copies count into the same place, and one that no
-// Metrics made counts nothing. They must not be used after their Metrics is gone. All are thread-safe; a
-// reader may delay a count for microseconds.
+// Each of these is a handle to a metric: copies count in the same place, and a default-constructed one counts
+// nothing. They must not be used after their Metrics is gone. All are thread-safe; a reader may delay a count
+// for microseconds.
 
 /// Label names and their values.
 using Labels = std::map<std::string, std::string>;
 
-/// How often something has happened.
+/// Counts events.
 class Counter {
  public:
   Counter() = default;
@@ -48,7 +48,7 @@ class Gauge {
   prometheus::Gauge* gauge_ = nullptr;
 };
 
-/// How often something has happened, by labels. The caller must use a bounded number of label values.
+/// Counts events by labels. The caller must use a bounded number of label values.
 class CounterFamily {
  public:
   CounterFamily() = default;
@@ -60,7 +60,7 @@ class CounterFamily {
   prometheus::Family<prometheus::Counter>* family_ = nullptr;
 };
 
-/// How long something took, from 1 ms to 200 s and beyond.
+/// Durations, from 1 ms to 200 s and beyond.
 class Histogram {
  public:
   struct Lazy;
@@ -76,8 +76,8 @@ class Histogram {
 
 /// All metrics of a service and of its process, for Prometheus to read.
 ///
-/// It hides the library, prometheus-cpp. A service makes one and passes it to its parts, which add their
-/// metrics before there is a second thread. Names, units and texts follow Prometheus's conventions
+/// Hides the library, prometheus-cpp. A service makes one and passes it to its parts, which add their metrics
+/// before there is a second thread. Names, units and texts follow Prometheus's conventions
 /// (https://prometheus.io/docs/practices/naming/). Each name is added once, or once for each set of labels,
 /// with the same `help`.
 class Metrics {
@@ -96,10 +96,10 @@ class Metrics {
   /// In seconds. One with labels appears with its first observation.
   [[nodiscard]] Histogram AddHistogram(const std::string& name, const std::string& help,
                                        const Labels& labels = {});
-  /// Labels appear when they are first counted.
+  /// Labels appear with their first count.
   [[nodiscard]] CounterFamily AddCounterFamily(const std::string& name, const std::string& help);
 
-  /// Everything as it is now, in Prometheus's text format (version 0.0.4), ordered by name and labels.
+  /// All metrics now, in Prometheus's text format (version 0.0.4), ordered by name and labels.
   /// Thread-safe.
   [[nodiscard]] std::string Text() const;
 

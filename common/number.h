@@ -8,8 +8,7 @@
 
 namespace dockercoins {
 
-/// The number that decimal `digits` stand for; nothing for other text. A number too large for 64 bits
-/// becomes the largest one.
+/// The number in decimal `digits`; none for other text. A number too large for 64 bits becomes the largest.
 inline std::optional<uint64_t> ParseNumber(std::string_view digits) {
   uint64_t number = 0;
   const char* end = digits.data() + digits.size();

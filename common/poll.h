@@ -6,8 +6,8 @@
 
 namespace dockercoins {
 
-/// Waits for `events` (poll(2)) of `fd`. Returns what has happened, errors and the end of the connection
-/// included. Returns 0, and says why in errno, when nothing has: ETIMEDOUT when the time is over.
+/// Waits for `events` (poll(2)) of `fd`. Returns the events, including errors and the end of the connection.
+/// Returns 0 if there was none, with the reason in errno: ETIMEDOUT when the time is over.
 short PollUntil(int fd, short events, std::chrono::steady_clock::time_point deadline);
 
 }  // namespace dockercoins

@@ -82,7 +82,7 @@ RedisReply RedisClient::Exchange(const std::vector<std::string_view>& arguments)
   RedisReply reply(static_cast<redisReply*>(raw), &freeReplyObject);
   if (reply->type == REDIS_REPLY_ERROR) {
     const std::string reason(reply->str, static_cast<size_t>(reply->len));
-    // A Redis that still loads its data counts as unreachable.
+    // A Redis that is still loading its data counts as unreachable.
     if (reason.starts_with("LOADING")) throw UnreachableError(url_.server, reason);
     throw std::runtime_error(url_.server.ToString() + ": " + reason);
   }

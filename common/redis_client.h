@@ -17,7 +17,7 @@ namespace dockercoins {
 /// A reply of Redis; see hiredis' redisReply for its fields.
 using RedisReply = std::unique_ptr<redisReply, decltype(&freeReplyObject)>;
 
-/// A connection to Redis made on first use, and again after it broke. Not thread-safe.
+/// A connection to Redis, made on first use and again after it broke. Not thread-safe.
 class RedisClient {
  public:
   /// Waits for a reply for `reply_timeout`; without one, for as long as the connection lives, which TCP
@@ -25,12 +25,12 @@ class RedisClient {
   RedisClient(RedisUrl url, std::chrono::milliseconds connect_timeout,
               std::optional<std::chrono::milliseconds> reply_timeout);
 
-  /// Sends a command and waits for its reply, connecting first where needed, also when Redis has closed the
-  /// connection since the last command. The arguments may hold any bytes.
+  /// Sends a command and waits for its reply. Connects first if needed, also when Redis has closed the
+  /// connection since the last command. The arguments may contain any bytes.
   ///
-  /// Throws UnreachableError when no connection could be made or Redis still loads its data (the command was
-  /// not carried out), and std::runtime_error when Redis refused the command (`host:port: WRONGTYPE ...`) or
-  /// the connection broke: then it is unknown whether Redis carried the command out.
+  /// Throws UnreachableError if it cannot connect, or Redis is still loading its data: the command was not
+  /// executed. Throws std::runtime_error if Redis refused the command (`host:port: WRONGTYPE ...`) or the
+  /// connection broke: then Redis may or may not have executed it.
   RedisReply Command(const std::vector<std::string_view>& arguments);
 
  private:

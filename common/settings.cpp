@@ -13,7 +13,7 @@
 namespace dockercoins {
 namespace {
 
-/// A year; anything longer is a typing error. It is far from the clocks' limits.
+/// A year, far below the clocks' limits. A larger value is a typing error.
 constexpr uint64_t kMaxDelayMs = 31'536'000'000;
 
 std::optional<std::string> Variable(const char* name) {
@@ -22,7 +22,7 @@ std::optional<std::string> Variable(const char* name) {
   return value;
 }
 
-/// `url` for a message: without what is between the scheme and the last @, which may be a password.
+/// `url` for a message: *** replaces the text between the scheme and the last @, which may be a password.
 std::string WithoutPassword(std::string_view url) {
   const size_t at = url.rfind('@');
   if (at == std::string_view::npos) return std::string(url);

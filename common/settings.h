@@ -14,12 +14,12 @@ namespace dockercoins {
 /// Where a service listens.
 struct ListenSettings {
   std::string address;       ///< BIND_ADDRESS
-  uint16_t port = 0;         ///< PORT; 0 takes a free one. Not read by worker, which has no such port.
+  uint16_t port = 0;         ///< PORT; 0 takes a free one. Worker has none.
   uint16_t admin_port = 0;   ///< ADMIN_PORT; 0: none.
-  bool admin_asked = false;  ///< ADMIN_PORT was set, so that it must be had.
+  bool admin_asked = false;  ///< ADMIN_PORT was set, so that it must be free.
 };
 
-// Each of these reads one variable (or a few that belong together) from the environment, or gives its
+// Each of these reads one variable (or a few that belong together) from the environment, or returns its
 // default. They throw SettingError, which names the variable, its value and what is allowed. Call them before
 // there is a second thread.
 
@@ -33,7 +33,7 @@ std::chrono::milliseconds ReadDelay();
 HttpUrl ReadHttpUrl(const char* variable, const char* default_value);
 /// REDIS_URL.
 RedisUrl ReadRedisUrl();
-/// The folder in `variable`; whether it exists shows when it is opened.
+/// The folder in `variable`. Does not check that it exists.
 std::filesystem::path ReadFolder(const char* variable, const char* default_value);
 /// DEBUG: on when it begins with y or Y. Never fails.
 bool ReadDebug();

@@ -10,7 +10,7 @@ namespace dockercoins {
 class UniqueFd {
  public:
   UniqueFd() = default;
-  /// Takes over `fd`; a negative one means none.
+  /// Takes ownership of `fd`; negative: none.
   explicit UniqueFd(int fd) : fd_(fd) {}
   UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   UniqueFd& operator=(UniqueFd&& other) noexcept {
@@ -24,7 +24,7 @@ class UniqueFd {
   UniqueFd& operator=(const UniqueFd&) = delete;
   ~UniqueFd() { Reset(); }
 
-  /// The descriptor, still owned here; negative when there is none.
+  /// The descriptor, still owned here; negative: none.
   [[nodiscard]] int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
   /// Gives the descriptor to the caller, who closes it.

@@ -21,7 +21,7 @@ void SkipScheme(std::string_view& text, std::string_view scheme) {
   text.remove_prefix(scheme.size());
 }
 
-/// Cuts `text` before the first of `delimiters` and returns what was behind the cut, the delimiter included.
+/// Cuts `text` before the first of `delimiters`. Returns the rest, delimiter included.
 std::string_view CutBefore(std::string_view& text, std::string_view delimiters) {
   const size_t at = std::min(text.find_first_of(delimiters), text.size());
   const std::string_view rest = text.substr(at);
@@ -29,7 +29,7 @@ std::string_view CutBefore(std::string_view& text, std::string_view delimiters) 
   return rest;
 }
 
-/// A number up to the largest of its type.
+/// A number that fits its type.
 template <typename Number>
 Number ReadNumber(std::string_view digits) {
   const auto number = ParseNumber(digits);
@@ -61,7 +61,7 @@ Endpoint ParseEndpoint(std::string_view text, uint16_t default_port) {
   }
   if (server.host.empty()) Refuse("no host");
   if (!text.empty()) {
-    if (text.front() != ':') Refuse("something behind the host");
+    if (text.front() != ':') Refuse("unexpected text after the host");
     server.port = ReadNumber<uint16_t>(text.substr(1));
     if (server.port == 0) Refuse("port 0");
   }
@@ -110,7 +110,7 @@ HttpUrl HttpUrl::Parse(std::string_view text) {
 RedisUrl RedisUrl::Parse(std::string_view text) {
   SkipScheme(text, "redis://");
   RedisUrl url;
-  // A password may hold an @ or a slash that nobody encoded: the last @ ends it.
+  // A password may contain an @ or a slash that is not encoded: the last @ ends it.
   if (const size_t at = text.rfind('@'); at != std::string_view::npos) {
     std::string_view user = text.substr(0, at);
     const std::string_view password = CutBefore(user, ":");

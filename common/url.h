@@ -6,7 +6,7 @@
 
 namespace dockercoins {
 
-/// A server to talk to.
+/// A server's address.
 struct Endpoint {
   std::string host;  ///< A name or an address, IPv6 without brackets.
   uint16_t port = 0;
@@ -18,9 +18,9 @@ struct Endpoint {
 /// `http://host[:port][/path]`.
 struct HttpUrl {
   Endpoint server;
-  std::string path;  ///< Without a slash at the end, so that "/32" can follow; often empty.
+  std::string path;  ///< Without a slash at the end, so "/32" can follow; often empty.
 
-  /// Throws std::invalid_argument when `text` has another form.
+  /// Throws std::invalid_argument if `text` has another form.
   static HttpUrl Parse(std::string_view text);
 };
 
@@ -31,7 +31,7 @@ struct RedisUrl {
   std::string password;
   uint32_t database = 0;
 
-  /// Throws std::invalid_argument when `text` has another form.
+  /// Throws std::invalid_argument if `text` has another form.
   static RedisUrl Parse(std::string_view text);
 };
 

@@ -8,7 +8,7 @@
 namespace dockercoins {
 namespace {
 
-/// The contract's limit: far beyond what the lesson needs, and hashed in well under a second.
+/// The contract's limit: far more than the lesson needs, and hashed in well under a second.
 constexpr uint64_t kMaxBodyBytes = 64ULL * 1024 * 1024;
 
 }  // namespace
@@ -42,7 +42,7 @@ void HasherService::Hash(HttpResponse& response, const BodyReader& body, const s
     return;
   }
   if (!whole) {
-    response.SetError(kBadRequest, "the body did not arrive as it was declared");
+    response.SetError(kBadRequest, "the body did not arrive in full");
     return;
   }
   if (!SleepFor(delay_, cut)) {

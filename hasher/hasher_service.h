@@ -13,7 +13,7 @@ class HasherService {
  public:
   HasherService(std::string hostname, std::chrono::milliseconds delay);
 
-  /// What it answers; it must outlive them.
+  /// The routes; this must outlive them.
   [[nodiscard]] Routes MakeRoutes() const;
 
  private:

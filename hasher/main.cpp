@@ -26,7 +26,7 @@ void Run() {
 
   Metrics metrics;
   const HasherService service(Hostname(), delay);
-  // Half of them may read bodies that are still arriving, and 64 requests together take one DELAY.
+  // 64 requests together take one DELAY, even while half of the threads read bodies that are still arriving.
   const HttpServer::Options many_at_a_time = {.threads = 128};
   ServeHttp("HASHER", settings, many_at_a_time, service.MakeRoutes(), metrics, log, stop);
 }

@@ -8,8 +8,8 @@
 
 namespace dockercoins {
 
-/// SHA-256 (FIPS 180-4) of data that comes in pieces. Not thread-safe. Throws std::runtime_error where
-/// OpenSSL fails.
+/// SHA-256 (FIPS 180-4) of data that comes in pieces. Not thread-safe. Throws std::runtime_error if OpenSSL
+/// fails.
 class Sha256 {
  public:
   Sha256();

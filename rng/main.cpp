@@ -26,7 +26,7 @@ void Run() {
 
   Metrics metrics;
   const RngService service(Hostname(), delay);
-  // One thread: this is the bottleneck that the scaling lesson is about.
+  // One thread: this is the bottleneck of the scaling lesson.
   const HttpServer::Options one_at_a_time = {.threads = 1, .skip_clients_that_left = true};
   ServeHttp("RNG", settings, one_at_a_time, service.MakeRoutes(), metrics, log, stop);
 }

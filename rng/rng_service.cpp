@@ -46,7 +46,7 @@ void RngService::AnswerBytes(std::string_view path, HttpResponse& response,
                              const std::stop_token& cut) const {
   const auto bytes = ParseNumber(path.substr(1));
   if (!bytes || *bytes > kMaxBytes) {
-    response.SetError(kBadRequest, "at most " + std::to_string(kMaxBytes) + " bytes are given at once");
+    response.SetError(kBadRequest, "at most " + std::to_string(kMaxBytes) + " bytes per request");
     return;
   }
   if (!SleepFor(delay_, cut)) {

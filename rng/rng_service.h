@@ -12,17 +12,16 @@ namespace dockercoins {
 
 /// Answers `GET /N` with N random bytes, after a delay that simulates the work.
 ///
-/// The queue is not here: the server passes one request at a time.
-/// Thread-safe.
+/// The queue is not here: the server passes on one request at a time. Thread-safe.
 class RngService {
  public:
-  /// What one read of /dev/urandom yields at most, 2^25 - 1 (drivers/char/random.c in Linux before 5.18).
+  /// The most that one read of /dev/urandom yields, 2^25 - 1 (drivers/char/random.c in Linux before 5.18).
   static constexpr uint64_t kMaxBytes = 33'554'431;
 
   /// Opens /dev/urandom; throws StartError when it cannot.
   RngService(std::string hostname, std::chrono::milliseconds delay);
 
-  /// What it answers; it must outlive them.
+  /// The routes; this must outlive them.
   [[nodiscard]] Routes MakeRoutes() const;
 
  private:

@@ -17,10 +17,10 @@
 namespace dockercoins {
 namespace {
 
-/// As many as the kernel follows (path_resolution(7)).
+/// The kernel's limit (path_resolution(7)).
 constexpr int kMaxLinks = 40;
 
-/// The target of the symbolic link that `link` is (O_PATH | O_NOFOLLOW); nothing when it is none.
+/// The target of the symbolic link `link` (opened with O_PATH | O_NOFOLLOW); none if it is not a link.
 std::optional<std::string> LinkTarget(const UniqueFd& link) {
   std::array<char, PATH_MAX> target{};
   const ssize_t size = ::readlinkat(link.get(), "", target.data(), target.size());
@@ -28,7 +28,7 @@ std::optional<std::string> LinkTarget(const UniqueFd& link) {
   return std::string(target.data(), static_cast<size_t>(size));
 }
 
-/// Takes the first name from the front of `path`, with the slashes around it.
+/// Removes the first name from `path`, with the slashes around it.
 std::string TakeName(std::string& path) {
   const size_t begin = std::min(path.find_first_not_of('/'), path.size());
   const size_t end = std::min(path.find('/', begin), path.size());
@@ -37,10 +37,10 @@ std::string TakeName(std::string& path) {
   return name;
 }
 
-/// Opens what `path` leads to, name by name: the folders on the way are held open, so that `..` and links
-/// lead through these and no further up than `root`, whatever is renamed meanwhile.
+/// Opens `path` name by name, and keeps the folders on the way open: so `..` and links lead no further up
+/// than `root`, whatever is renamed meanwhile.
 UniqueFd OpenBeneath(int root, std::string path) {
-  std::vector<UniqueFd> folders;  // From below the root down to where we are.
+  std::vector<UniqueFd> folders;  // Below the root, down to the current one.
   int links = 0;
   while (!path.empty()) {
     const bool is_folder = path.ends_with('/');
@@ -59,8 +59,7 @@ UniqueFd OpenBeneath(int root, std::string path) {
       if (target->starts_with('/') || ++links > kMaxLinks) return {};
       path.insert(0, last && !is_folder ? *target : *target + '/');
     } else if (last) {
-      // O_NONBLOCK: opening a pipe must not block. A file with a slash behind is
-      // none.
+      // O_NONBLOCK: opening a pipe must not block. A name with a slash after it is not a file.
       return is_folder
                  ? UniqueFd()
                  : UniqueFd(::openat(here, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));

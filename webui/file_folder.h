@@ -10,22 +10,22 @@
 
 namespace dockercoins {
 
-/// A file that is open for reading, with the size that it had when it was opened.
+/// A file open for reading, and its size when it was opened.
 struct OpenFile {
   UniqueFd fd;
   uint64_t size = 0;
 };
 
-/// A folder whose files are served, and nothing outside of it.
+/// A folder whose files are served, and nothing outside it.
 ///
-/// It is opened once: what its path means may change, or be out of reach once root is given up, and the files
-/// stay readable. Thread-safe.
+/// It is opened once: its files stay readable when its path changes, or is out of reach after root is given
+/// up. Thread-safe.
 class FileFolder {
  public:
-  /// Throws StartError when there is no such folder.
+  /// Throws StartError if there is no such folder.
   explicit FileFolder(const std::filesystem::path& path);
 
-  /// Opens the regular file at `relative_path`. Nothing when there is none, or when `..` or a symbolic link
+  /// Opens the regular file at `relative_path`. None if there is no such file, or if `..` or a symbolic link
   /// leads out of the folder. (Not openat2 and RESOLVE_BENEATH: Linux before 5.6 and some sandboxes lack it.)
   [[nodiscard]] std::optional<OpenFile> Open(std::string_view relative_path) const;
 
@@ -33,7 +33,7 @@ class FileFolder {
   UniqueFd folder_;
 };
 
-/// The media type for a file's name, by its ending; "application/octet-stream" for an unknown one.
+/// The media type of a file name, by its extension; "application/octet-stream" for an unknown one.
 std::string_view MediaType(std::string_view name);
 
 }  // namespace dockercoins

@@ -32,9 +32,9 @@ void Run() {
   Metrics metrics;
   RedisCounters counters(redis_url, metrics);
   const WebuiService service(counters, files, assets);
-  // As many as browsers may wait at once while Redis hangs; they are started when they are needed.
-  const HttpServer::Options a_class_at_a_time = {.threads = 128};
-  ServeHttp("WEBUI", settings, a_class_at_a_time, service.MakeRoutes(), metrics, log, stop);
+  // While Redis hangs, this many browsers can wait. Threads start when they are needed.
+  const HttpServer::Options many_at_a_time = {.threads = 128};
+  ServeHttp("WEBUI", settings, many_at_a_time, service.MakeRoutes(), metrics, log, stop);
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 namespace dockercoins {
 namespace {
 
-/// The contract: an answer within a second, also without Redis. Connecting and two replies share the first of
-/// these.
+/// The contract: a response within a second, also without Redis. Connecting and two replies share the first
+/// of these.
 constexpr auto kAnswerTimeout = std::chrono::milliseconds(900);
 constexpr auto kConnectTimeout = std::chrono::milliseconds(400);
 constexpr auto kReplyTimeout = std::chrono::milliseconds(400);
@@ -16,12 +16,12 @@ constexpr auto kReplyTimeout = std::chrono::milliseconds(400);
 
 RedisCounters::RedisCounters(RedisUrl url, Metrics& metrics)
     : redis_(std::move(url), kConnectTimeout, kReplyTimeout),
-      round_trip_(metrics.AddHistogram(
-          "dockercoins_redis_round_trip_seconds",
-          "Time from a command to the reply of Redis, connecting included where that was needed.")),
+      round_trip_(
+          metrics.AddHistogram("dockercoins_redis_round_trip_seconds",
+                               "Time from a command to Redis's reply, including connecting if needed.")),
       failures_(metrics.AddCounter(
           "dockercoins_redis_failures_total",
-          "Readings of the counters from Redis that failed; requests that come together share one.")),
+          "Failed readings of the counters from Redis. Requests that come together share one.")),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
 RedisCounters::~RedisCounters() { thread_.request_stop(); }
@@ -31,7 +31,7 @@ Counters RedisCounters::Read(Clock::time_point asked) {
   asked_ = std::max(asked_, asked);
   wanted_.notify_one();
   if (!read_.wait_until(lock, asked + kAnswerTimeout, [&] { return begun_ >= asked; })) {
-    throw std::runtime_error("Redis: no answer in time");
+    throw std::runtime_error("Redis: no reply in time");
   }
   if (const auto* error = std::get_if<std::string>(&result_)) throw std::runtime_error(*error);
   return std::get<Counters>(result_);

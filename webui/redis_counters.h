@@ -17,31 +17,30 @@
 
 namespace dockercoins {
 
-/// What all workers together have done.
+/// The counters of all workers together.
 struct Counters {
-  int64_t coins = 0;                  ///< How many coins the wallet holds.
-  std::optional<std::string> hashes;  ///< The counter as Redis has it; nothing before the first update.
+  int64_t coins = 0;                  ///< Coins in the wallet.
+  std::optional<std::string> hashes;  ///< The counter as Redis has it; none before the first update.
 };
 
 /// Reads the counters. Thread-safe.
 class CountersReader {
  public:
   virtual ~CountersReader() = default;
-  /// The counters as they are after `asked`; throws std::runtime_error with the reason, within a second after
-  /// it.
+  /// The counters, read after `asked`. Throws std::runtime_error with the reason within a second after it.
   virtual Counters Read(std::chrono::steady_clock::time_point asked) = 0;
 };
 
-/// Reads them from Redis, on a thread of its own: a Redis or a name server that hangs cannot be interrupted,
-/// and must not keep the web UI's threads. A reading answers all requests from before it began, also those
+/// Reads them from Redis on its own thread: a Redis or a name server that hangs cannot be interrupted, and
+/// must not hold the web UI's threads. A reading answers all requests from before it began, including those
 /// that were in the queue meanwhile.
 class RedisCounters final : public CountersReader {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// Measures into `metrics`, which must outlive this.
+  /// Adds its metrics to `metrics`, which must outlive this.
   RedisCounters(RedisUrl url, Metrics& metrics);
-  /// Waits for a reading that is under way.
+  /// Waits for a reading in progress.
   ~RedisCounters() override;
 
   Counters Read(Clock::time_point asked) override;
@@ -57,10 +56,10 @@ class RedisCounters final : public CountersReader {
   const Histogram round_trip_;
   const Counter failures_;
   std::mutex mutex_;
-  std::condition_variable_any wanted_;  ///< For the thread.
-  std::condition_variable read_;        ///< For those who have asked.
-  Clock::time_point asked_;             ///< The latest time at which somebody asked.
-  Clock::time_point begun_;             ///< When the reading began that gave result_.
+  std::condition_variable_any wanted_;  ///< Wakes the thread.
+  std::condition_variable read_;        ///< Wakes the requests.
+  Clock::time_point asked_;             ///< When the latest request asked.
+  Clock::time_point begun_;             ///< When the reading behind result_ began.
   Result result_;
   std::jthread thread_;
 };

@@ -27,7 +27,7 @@ std::string Dump(const nlohmann::ordered_json& json) {
 }
 
 void AddCommonHeaders(HttpResponse& response) {
-  // The page loads nothing from elsewhere; the chart's legend has styles in its elements.
+  // The page loads nothing from other hosts. The chart's legend has inline styles.
   response.headers.emplace_back(
       "Content-Security-Policy",
       "default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -41,13 +41,13 @@ void AnswerFile(const std::shared_ptr<OpenFile>& file, std::string_view path, Ht
   // An edited file shows on reload.
   response.headers.emplace_back("Cache-Control", "no-cache");
   response.SetSource(file->size, MediaType(path), [file](uint64_t offset, char* data, size_t size) -> size_t {
-    // 0 when the file has become shorter.
+    // 0 if the file has become shorter.
     const ssize_t count = ::pread(file->fd.get(), data, size, static_cast<off_t>(offset));
     return count < 0 ? 0 : static_cast<size_t>(count);
   });
 }
 
-/// The route to all files of `folder`, each below `prefix`.
+/// The route to all files of `folder`, below `prefix`.
 Route RouteToFiles(const std::string& prefix, const FileFolder& folder) {
   const auto prepare = [&folder, prefix](std::string_view path) -> Action {
     auto opened = folder.Open(path.substr(prefix.size()));

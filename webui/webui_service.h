@@ -17,7 +17,7 @@ class WebuiService {
   WebuiService(CountersReader& counters, const std::filesystem::path& files,
                const std::filesystem::path& assets);
 
-  /// What it answers; it must outlive them.
+  /// The routes; this must outlive them.
   [[nodiscard]] Routes MakeRoutes() const;
 
  private:

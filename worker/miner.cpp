@@ -11,22 +11,21 @@
 namespace dockercoins {
 namespace {
 
-/// Counted anew from each update, not on a grid: so that a lone worker, at 0.3 s a loop, updates by 4
-/// every 1.2 s.
+/// Counted from each update, not on a grid: so a lone worker, at 0.3 s per loop, updates by 4 every 1.2 s.
 constexpr auto kUpdateInterval = std::chrono::seconds(1);
-/// A digest that begins with this is a coin.
+/// A coin is a digest that begins with this.
 constexpr char kCoinDigit = '0';
 
-/// The contract: what is left is stored at the end, unless that takes longer than this.
+/// The contract: at a stop, what is left is stored, unless that takes longer than this.
 constexpr auto kStoreTime = std::chrono::milliseconds(500);
 constexpr auto kStoreRetry = std::chrono::milliseconds(100);
 
 constexpr auto kFirstWait = std::chrono::milliseconds(100);
 constexpr auto kLongestWait = std::chrono::seconds(10);
-/// Short at the start: people wait for the first hash.
+/// Short at first: people wait for the first hash.
 constexpr auto kLongestStartWait = std::chrono::milliseconds(500);
 
-/// Thousands of workers that failed together must not come back together.
+/// Thousands of workers that failed together must not retry together.
 std::chrono::milliseconds WithJitter(std::chrono::milliseconds wait) {
   std::minstd_rand random{std::random_device()()};
   const auto fifth = wait.count() / 5;
@@ -43,8 +42,7 @@ std::string Seconds(std::chrono::milliseconds time) {
 
 Histogram AddStepDuration(Metrics& metrics, const std::string& step) {
   return metrics.AddHistogram("dockercoins_step_duration_seconds",
-                              "Time that the steps of a loop took; those that failed are left out.",
-                              {{"step", step}});
+                              "Time per step of a loop. Failed steps are left out.", {{"step", step}});
 }
 
 }  // namespace
@@ -71,8 +69,8 @@ Miner::Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer,
       redis_step_(metrics, "redis"),
       loops_done_(metrics.AddCounter("dockercoins_loops_total", "Loops done: hashes computed.")),
       coins_found_(metrics.AddCounter("dockercoins_coins_total", "Coins found: digests that begin with 0.")),
-      loops_unstored_(metrics.AddGauge("dockercoins_loops_unstored",
-                                       "Loops done that Redis has not been told of yet.")) {}
+      loops_unstored_(
+          metrics.AddGauge("dockercoins_loops_unstored", "Loops done that Redis has not counted yet.")) {}
 
 Miner::StepMetrics::StepMetrics(Metrics& metrics, const std::string& step)
     : duration(AddStepDuration(metrics, step)),
@@ -165,7 +163,7 @@ void Miner::Call(Upstream upstream, const std::function<void()>& call) {
 void Miner::StoreWhatIsLeft() {
   const auto deadline = timer_.Now() + kStoreTime;
   for (;;) {
-    // One that the ledger refuses must not keep the other out.
+    // If the ledger refuses one, it may still take the other.
     const bool coin_stored = TryToStore(&Miner::StoreCoin);
     const bool loops_stored = loops_ == 0 || TryToStore(&Miner::StoreLoops);
     if ((coin_stored && loops_stored) || timer_.Now() >= deadline) return;

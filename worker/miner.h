@@ -15,7 +15,7 @@
 
 namespace dockercoins {
 
-/// Where the random bytes come from. What its methods throw ends the loop that called them.
+/// The source of random bytes. An exception from its methods ends the loop that called them.
 class RandomSource {
  public:
   virtual ~RandomSource() = default;
@@ -31,18 +31,18 @@ class Hasher {
   virtual std::string Hash(const std::string& bytes) = 0;
 };
 
-/// Where loops and coins are counted. Both methods return when that is certain, otherwise they throw as Draw
+/// Counts loops and stores coins. Both methods return when that is certain; otherwise they throw as Draw
 /// does.
 class Ledger {
  public:
   virtual ~Ledger() = default;
   /// Raises the number of hashes by `loops`.
   virtual void AddLoops(uint64_t loops) = 0;
-  /// Stores a coin; false when it was there before.
+  /// Stores a coin; false if it was already there.
   virtual bool AddCoin(const std::string& digest, const std::string& bytes) = 0;
 };
 
-/// Time, as the miner sees it.
+/// The miner's clock and sleep.
 class Timer {
  public:
   virtual ~Timer() = default;
@@ -51,17 +51,17 @@ class Timer {
   virtual bool Sleep(std::chrono::steady_clock::duration duration, std::stop_token stop) = 0;
 };
 
-/// The machine's own time.
+/// The system's clock.
 class SystemTimer final : public Timer {
  public:
   std::chrono::steady_clock::time_point Now() override;
   bool Sleep(std::chrono::steady_clock::duration duration, std::stop_token stop) override;
 };
 
-/// Mines: draws bytes, has them hashed, keeps the digests that begin with 0, and counts the loops.
+/// Mines: draws bytes, gets their digest, keeps the digests that begin with 0, and counts the loops.
 ///
-/// Loses nothing: loops that are done and a coin that was found stay here until the ledger has taken them,
-/// across errors and when it is stopped. For one thread. Its parts must outlive it.
+/// Loses nothing: loops done and a coin found stay here until the ledger has taken them, across errors and at
+/// a stop. For one thread. Its parts must outlive it.
 class Miner {
  public:
   Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
@@ -77,7 +77,7 @@ class Miner {
     std::string bytes;
   };
 
-  /// What is measured of one of the steps that a loop consists of.
+  /// The metrics of one step of the loop.
   struct StepMetrics {
     StepMetrics(Metrics& metrics, const std::string& step);
     Histogram duration;
@@ -117,7 +117,7 @@ class Miner {
   const Counter coins_found_;
   const Gauge loops_unstored_;
 
-  Upstream in_use_ = Upstream::kLedger;  ///< What was called last: the one that an error is about.
+  Upstream in_use_ = Upstream::kLedger;  ///< What was called last: an error is about this one.
   std::set<Upstream> reached_;
   std::set<std::pair<Upstream, std::string>> announced_;
 };

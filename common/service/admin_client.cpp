@@ -15,7 +15,7 @@ namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(2);
 
-/// Whether the loopback has its IPv4 address, as it has nearly everywhere: not in every IPv6-only network.
+/// Whether the loopback interface has an IPv4 address. In some IPv6-only networks it has none.
 bool HasIpv4Loopback() {
   const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
@@ -27,7 +27,7 @@ bool HasIpv4Loopback() {
 /// The address at which a process on this machine reaches one that listens on `bind_address`.
 std::string ReachableAddress(const std::string& bind_address) {
   if (bind_address == "0.0.0.0") return "127.0.0.1";
-  // `::` takes IPv4, too, and may be all that is left of IPv6 where that is switched off.
+  // `::` listens on IPv4, too, and becomes 0.0.0.0 where IPv6 is switched off.
   if (bind_address == "::") return HasIpv4Loopback() ? "127.0.0.1" : "::1";
   return bind_address;
 }
@@ -42,7 +42,7 @@ std::string AskAdminPort(const ListenSettings& settings, const char* path) {
   client.set_read_timeout(kTimeout);
   const auto answer = client.Get(path);
   const std::string admin = Endpoint{.host = address, .port = settings.admin_port}.ToString();
-  if (!answer) throw StartError("no answer from the admin port " + admin);
+  if (!answer) throw StartError("no response from the admin port " + admin);
   if (answer->status != 200)
     throw StartError("the admin port " + admin + " answers " + std::to_string(answer->status));
   return answer->body;
@@ -55,7 +55,7 @@ std::string FetchMetrics(const ListenSettings& settings) { return AskAdminPort(s
 void CheckHealth(const ListenSettings& settings, bool has_service_port) {
   AskAdminPort(settings, "/healthz");
   if (!has_service_port) return;
-  if (settings.port == 0) throw StartError("PORT=0: which port the service took is not known");
+  if (settings.port == 0) throw StartError("PORT=0: the port that the service took is not known");
   try {
     // Connecting is enough: a connection that sends nothing does not enter the queue.
     (void)Dialer({.host = ReachableAddress(settings.address), .port = settings.port}).Dial(kTimeout, {});

@@ -6,12 +6,12 @@
 
 namespace dockercoins {
 
-/// Throws StartError with the reason unless the service that runs with these settings answers on its admin
-/// port and, if it has one, accepts a connection on its service port. Takes 4 s at most.
+/// Throws StartError with the reason unless the service that runs with these settings responds on its admin
+/// port and, if it has one, accepts a connection on its service port. Takes at most 4 s.
 void CheckHealth(const ListenSettings& settings, bool has_service_port);
 
-/// What the service that runs with these settings has measured, in Prometheus's text format; throws
-/// StartError with the reason when its admin port does not give it. Takes 4 s at most.
+/// The metrics of the service that runs with these settings, in Prometheus's text format. Throws StartError
+/// with the reason if its admin port does not give them. Takes at most 4 s.
 std::string FetchMetrics(const ListenSettings& settings);
 
 }  // namespace dockercoins

@@ -3,7 +3,7 @@
 namespace dockercoins {
 namespace {
 
-/// Probes are answered while another client reads slowly.
+/// Two, so that probes are answered while another client reads slowly.
 constexpr size_t kThreads = 2;
 
 template <typename Answer>

@@ -13,18 +13,18 @@
 
 namespace dockercoins {
 
-/// Health and metrics, on a port of their own that never waits for the work.
+/// Health and metrics, on their own port, which never waits for the work.
 ///
-/// `/healthz` says that the process lives, `/readyz` whether it serves, `/metrics` what it has measured. Its
-/// requests are neither in the access log nor counted.
+/// `/healthz`: the process is alive. `/readyz`: it serves. `/metrics`: its metrics. Requests are neither in
+/// the access log nor counted.
 class AdminServer {
  public:
-  /// Binds the port at once; there is none for port 0, and none, with a warning, when the default port is
-  /// taken. Throws StartError when a port that was asked for cannot be had. `metrics` and `log` must
-  /// outlive this.
+  /// Binds the port at once. Port 0: there is none. If the default port is taken, there is none either, with
+  /// a warning. Throws StartError if a port that was set cannot be bound. `metrics` and `log` must outlive
+  /// this.
   AdminServer(const ListenSettings& settings, const Metrics& metrics, Log& log);
 
-  /// Begins to answer, as ready.
+  /// Starts to serve, as ready.
   void Start();
 
   /// From now on `/readyz` answers 503 with `reason`. Thread-safe.
@@ -34,7 +34,7 @@ class AdminServer {
   void AnswerReadiness(HttpResponse& response);
 
   std::mutex mutex_;
-  std::optional<std::string> not_ready_;  ///< Under mutex_.
+  std::optional<std::string> not_ready_;  ///< Guarded by mutex_.
   const Routes routes_;
   std::unique_ptr<HttpServer> server_;
 };

@@ -25,12 +25,12 @@ void PrintHelp(const Program& program) {
       "  --version      the version\n"
       "  --healthcheck  exit status 0 when the service that runs with the same environment is healthy, else "
       "1\n"
-      "  --metrics      what that service has measured, in Prometheus's text format\n\n"
+      "  --metrics      that service's metrics, in Prometheus's text format\n\n"
       "Settings, from the environment (default):\n%s",
       program.name, program.summary, program.name, program.variables);
 }
 
-/// The soft limit of open files is often 1,024: too few for a thousand workers that wait.
+/// The soft limit of open files is often 1,024: too few for a thousand waiting workers.
 void RaiseFileLimit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -46,17 +46,17 @@ int Printed() {
   return EXIT_SUCCESS;
 }
 
-/// glibc starts threads with clone3. It falls back where that is unknown, but not where it is forbidden.
+/// glibc starts threads with clone3. It has a fallback where that is unknown, but not where it is forbidden.
 std::string Explain(const std::system_error& error) {
   const bool forbidden = error.code() == std::errc::operation_not_permitted;
   return error.what() +
-         std::string(forbidden ? ": the container may not start threads; Docker 20.10.10 or newer, or "
-                                 "--security-opt seccomp=unconfined, helps"
+         std::string(forbidden ? ": the container is not allowed to start threads; use Docker 20.10.10 or "
+                                 "newer, or --security-opt seccomp=unconfined"
                                : "");
 }
 
 int Run(const Program& program, int argc, char** argv, const std::function<void()>& serve) {
-  if (argc > 2) throw SettingError("one flag at most is expected; see --help");
+  if (argc > 2) throw SettingError("at most one flag is expected; see --help");
   const std::string_view flag = argc == 2 ? argv[1] : "";
   if (flag == "--help") {
     PrintHelp(program);
@@ -72,7 +72,7 @@ int Run(const Program& program, int argc, char** argv, const std::function<void(
     return Printed();
   } else if (argc == 2) {
     throw SettingError("unknown flag " + Escaped(flag) +
-                       "; --help, --version, --healthcheck and --metrics are known");
+                       "; --help, --version, --healthcheck or --metrics is expected");
   } else {
     RaiseFileLimit();
     // One arena per thread would cost hasher megabytes.

@@ -16,7 +16,7 @@ namespace {
 
 /// Becomes user and group 65532 (the "nonroot" of distroless images) when started as root, so that port 80
 /// can be bound first; otherwise does nothing. Where the system forbids it, `log` says why and the process
-/// goes on. It changes all threads; one of them calls it.
+/// continues. Changes all threads; call it from one.
 void DropPrivileges(Log& log) {
   constexpr uid_t kUser = 65532;
   constexpr gid_t kGroup = 65532;
@@ -26,9 +26,9 @@ void DropPrivileges(Log& log) {
   // Groups first: after setuid nobody may change them.
   if (::setgroups(0, nullptr) != 0 || ::setresgid(kGroup, kGroup, kGroup) != 0 ||
       ::setresuid(kUser, kUser, kUser) != 0) {
-    log.Warning("Running on as root, could not become user 65532: " + std::string(std::strerror(errno)));
+    log.Warning("Still running as root, could not become user 65532: " + std::string(std::strerror(errno)));
   }
-  // The kernel clears it with the change of user, and scripts/up depends on it.
+  // The kernel clears it when the user changes, and scripts/up depends on it.
   ::prctl(PR_SET_PDEATHSIG, parent_death_signal);
 }
 

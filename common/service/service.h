@@ -11,12 +11,12 @@
 
 namespace dockercoins {
 
-/// This machine's (or container's) name, as the services show it.
+/// The name of this machine or container, as the services show it.
 std::string Hostname();
 
-/// Runs an HTTP service from its ports to its stop: binds them, gives up root, serves until `stop`.
+/// Runs an HTTP service: binds its ports, gives up root, serves until `stop`.
 ///
-/// `name` is the one in `NAME running on port N`. What it measures goes into `metrics`. Throws StartError.
+/// `name` is the one in `NAME running on port N`. Adds its metrics to `metrics`. Throws StartError.
 void ServeHttp(const std::string& name, const ListenSettings& settings, const HttpServer::Options& options,
                const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop);
 

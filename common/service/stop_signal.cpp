@@ -11,7 +11,7 @@
 namespace dockercoins {
 namespace {
 
-/// The contract allows a second, of which 0.5 s go to the request in service.
+/// The contract allows one second, of which the request in service has 0.5 s.
 constexpr auto kDeadline = std::chrono::milliseconds(800);
 
 }  // namespace
@@ -34,7 +34,7 @@ void StopSignal::Wait() {
       ::_exit(0);
     }).detach();
   } catch (const std::system_error& error) {
-    // The system gives no more threads. What does not hang still stops in order.
+    // The system has no more threads. What does not hang still stops in order.
     std::fprintf(stderr, "This stop has no deadline: %s\n", error.what());
   }
   source_.request_stop();

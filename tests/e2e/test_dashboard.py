@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(install_hint() is not None, reason=str(install_h
 of_the_page = pytest.mark.xdist_group("page")  # one process has the page for all of them
 
 REDIS_AWAY = "Redis is unreachable, retrying"
-WEBUI_AWAY = "the web UI does not answer, retrying"
+WEBUI_AWAY = "the web UI does not respond, retrying"
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_pointer_and_graph_agree(page):
     (lambda it: it.redis.stop(), lambda it: it.redis.start(), REDIS_AWAY, "refused"),
     (lambda it: it.webui.stop(), lambda it: it.start_webui(), WEBUI_AWAY, "no connection"),
     (lambda it: it.webui.send_signal(signal.SIGSTOP), lambda it: it.webui.send_signal(signal.SIGCONT), WEBUI_AWAY,
-     "no answer within 3 s"),
+     "no response within 3 s"),
 ], ids=["Redis is stopped", "the web UI is stopped", "the web UI hangs"])
 def test_trouble_is_said_nothing_is_claimed_and_it_recovers(begin, end, state, reason):
     with dockercoins(10) as application, Browser(PHONE) as browser:

@@ -17,7 +17,7 @@ LIMIT = 33554431  # 2^25 - 1: what one read of /dev/urandom yields
 HOME = f"RNG running on {socket.gethostname()}\n".encode()
 HTML = "text/html; charset=utf-8"
 BYTES = "application/octet-stream"
-TOO_MUCH = b"400 Bad Request: at most 33554431 bytes are given at once\n"
+TOO_MUCH = b"400 Bad Request: at most 33554431 bytes per request\n"
 NO_PATH = b"404 Not Found: there is no such path\n"
 NO_METHOD = b"405 Method Not Allowed: allowed are GET, HEAD\n"
 

@@ -86,8 +86,8 @@ Settings, from the environment (default):
 
     for flag, said in (("--Help", "--Help"), ("", ""), ("--bell\x07", r"--bell\x07")):
         assert ends(name, flag) == (
-            2, f"{name}: unknown flag {said}; --help, --version, --healthcheck and --metrics are known\n")
-    assert ends(name, "--version", "--nope") == (2, f"{name}: one flag at most is expected; see --help\n")
+            2, f"{name}: unknown flag {said}; --help, --version, --healthcheck or --metrics is expected\n")
+    assert ends(name, "--version", "--nope") == (2, f"{name}: at most one flag is expected; see --help\n")
 
 
 # What a cluster adds to every container.
@@ -240,7 +240,7 @@ def test_healthcheck_is_0_for_one_that_is_well_else_1_with_the_reason(name):
     with alone(name, admin=True) as one:
         wait_until_up(one)
         assert healthcheck(one, BIND_ADDRESS="0.0.0.0") == (0, "")
-        assert healthcheck(one, ADMIN_PORT=dead) == (1, f"{name}: no answer from the admin port 127.0.0.1:{dead}\n")
+        assert healthcheck(one, ADMIN_PORT=dead) == (1, f"{name}: no response from the admin port 127.0.0.1:{dead}\n")
         if name != "worker":
             assert healthcheck(one, PORT=dead) == (1, f"{name}: 127.0.0.1:{dead}: connection refused\n")
             assert one.access_lines() == [], "who only looks whether the port accepts asks for nothing"
@@ -253,7 +253,7 @@ def test_a_flag_ends_though_the_admin_port_hangs(flag):
         rng.send_signal(signal.SIGSTOP)
         begun = time.monotonic()
         assert ends("rng", flag, PORT=rng.port, ADMIN_PORT=rng.admin_port) == (
-            1, f"rng: no answer from the admin port 127.0.0.1:{rng.admin_port}\n")
+            1, f"rng: no response from the admin port 127.0.0.1:{rng.admin_port}\n")
         rng.kill()
         assert 1.9 < time.monotonic() - begun < scale(3.9)
 
@@ -293,7 +293,7 @@ def test_started_as_root_without_the_right_to_change_it_says_why_it_could_not(ke
     with alone("rng", prefix=["setpriv", f"--bounding-set={kept}"]) as rng:
         assert ask(rng.port, NOWHERE).status == 404
         assert rng.lines[0] == (
-            "WARNING:rng:Running on as root, could not become user 65532: Operation not permitted")
+            "WARNING:rng:Still running as root, could not become user 65532: Operation not permitted")
 
 
 @needs_root

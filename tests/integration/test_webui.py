@@ -206,7 +206,7 @@ def test_redis_that_takes_the_request_and_drips_its_reply(redis, serve):
 
     with Dripping(redis) as proxy, serve(proxy.url) as service:
         for _ in range(2):
-            assert_503(service.port, "Redis: no answer in time")
+            assert_503(service.port, "Redis: no reply in time")
 
 
 @needs_namespaces

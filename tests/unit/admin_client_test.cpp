@@ -29,7 +29,7 @@ TEST(CheckHealthTest, SaysWhatIsWrong) {
     return "";
   };
   EXPECT_EQ(check(service.port, "200 OK"), "");
-  EXPECT_EQ(check(0, "200 OK"), "PORT=0: which port the service took is not known");
+  EXPECT_EQ(check(0, "200 OK"), "PORT=0: the port that the service took is not known");
   EXPECT_EQ(check(service.port, "500 No"),
             "the admin port 127.0.0.1:" + std::to_string(admin.port) + " answers 500");
 }

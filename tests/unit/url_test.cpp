@@ -56,7 +56,7 @@ TEST(HttpUrlTest, HasHostPortAndPath) {
       {"(not ASCII)", {"http://rng/\x7f", "http://rng/\xc3\xa4", "http://rng/a\nb"}},
       {"(no closing bracket)", {"http://[::1", "http://[::1/]"}},
       {"(not an address)", {"http://[::1 ]", "http://[::1@]"}},
-      {"(something behind the host)", {"http://[::1]80", "http://[::1]x"}},
+      {"(unexpected text after the host)", {"http://[::1]80", "http://[::1]x"}},
   };
   Expect<HttpUrl>(table, [](const HttpUrl& url) {
     return url.server.host + " " + std::to_string(url.server.port) + " " + url.path;

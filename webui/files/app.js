@@ -7,7 +7,7 @@ import * as words from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
-/** Sets an element's text, if it is another: a live region must not speak twice. */
+/** Sets an element's text if it differs: a live region must not speak twice. */
 function say(id, text) {
   const element = byId(id);
   if (element.textContent !== text) element.textContent = text;
@@ -54,7 +54,7 @@ function onTrouble(trouble) {
   series.interrupt(trouble.kind === "redis" ? SETTLING : 0);
   showState(trouble.kind, trouble.message);
   showSpeeds({ speed: null, average: null });
-  // Time goes on, and the gap grows.
+  // Time passes, and the gap grows.
   graph?.show(series.rows, Date.now() / 1000 + ahead);
 }
 

@@ -1,11 +1,11 @@
-// Draws the series with dygraphs, and lets pointer and keyboard ask for the values of a moment.
+// Draws the series with dygraphs. Pointer and keyboard select a moment, whose values are shown.
 
 import { WINDOW, axis, closest, readingAt } from "./series.js";
 import { rowText } from "./words.js";
 
 /**
- * The speed of a reading holds for the time since the reading before: a step back, filled down to zero. Its upper edge is
- * drawn, its sides are not: on a phone, they would close the gaps that the zeroes are.
+ * The speed of a reading holds for the time since the previous reading: a step, filled down to zero. Its upper edge is
+ * drawn, its sides are not: on a phone they would fill the gaps that zeroes make.
  */
 function drawSteps({ drawingContext: context, points, plotArea, color }) {
   const bottom = plotArea.y + plotArea.h;
@@ -28,7 +28,7 @@ function drawSteps({ drawingContext: context, points, plotArea, color }) {
   context.stroke(edge);
 }
 
-/** A line with a rim in the colour of the ground, so that it stands out from the area. */
+/** A line with a rim in the background colour, so that it stands out from the area. */
 function lineDrawer(ground) {
   return ({ drawingContext: context, points, color }) => {
     const line = new Path2D();
@@ -55,12 +55,12 @@ export class Graph {
   #styleText = "";
   #rows = [];
   #now = 0;
-  /** Where the pointer is, pixels, or null. */
+  /** The pointer's position in pixels, or null. */
   #pointer = null;
-  /** The moment that the keyboard has chosen, or null. */
+  /** The moment chosen by keyboard, or null. */
   #chosen = null;
 
-  /** `onSelect` is told the row that pointer or keyboard points at, or null when none does. */
+  /** Calls `onSelect` with the row that pointer or keyboard selects, or null. */
   constructor(element, onSelect) {
     this.#element = element;
     this.#onSelect = onSelect;
@@ -94,7 +94,7 @@ export class Graph {
     if (this.#dygraph && styleText === this.#styleText) {
       this.#dygraph.updateOptions({ file, ...changing });
     } else {
-      // dygraphs leaves traces of the old axes when their labels' size changes.
+      // dygraphs leaves traces of the old axes when the labels' size changes.
       this.#dygraph?.destroy();
       this.#dygraph = new globalThis.Dygraph(this.#element, file, this.#options(changing, style));
       this.#styleText = styleText;
@@ -102,7 +102,7 @@ export class Graph {
     this.#select();
   }
 
-  /** The vertical axis for what is to be shown. */
+  /** The vertical axis for the rows. */
   #scale() {
     let max = 0;
     for (const { speed, average } of this.#rows) max = Math.max(max, speed, average);
@@ -113,7 +113,7 @@ export class Graph {
     return { top, ticks, room: top + step / 20 };
   }
 
-  /** Colours and sizes, as the style sheets have them. */
+  /** Colours and sizes from the style sheets. */
   #style(top) {
     const style = getComputedStyle(this.#element);
     const colour = (name) => style.getPropertyValue(name).trim();
@@ -127,7 +127,7 @@ export class Graph {
     };
   }
 
-  /** The size of an axis' labels, as dygraphs' options. */
+  /** The size of an axis's labels, as options of dygraphs. */
   #label(which, text) {
     const probe = document.createElement("span");
     probe.className = `dygraph-axis-label dygraph-axis-label-${which} probe`;
@@ -159,7 +159,7 @@ export class Graph {
       highlightCircleSize: 5,
       rightGap: 0,
       legend: "never",
-      // Zooming by an accidental drag would stop the graph.
+      // An accidental drag would zoom, and stop the graph.
       interactionModel: {},
     };
   }
@@ -195,13 +195,13 @@ export class Graph {
     }
   }
 
-  /** Shows the selection, which is where the pointer is or what the keyboard has chosen. */
+  /** Shows the row that pointer or keyboard selects. */
   #select() {
     if (!this.#dygraph) return;
     let time = this.#chosen;
     if (time === null && this.#pointer !== null) time = this.#dygraph.toDataXCoord(this.#pointer) / 1000;
     const at = time === null ? null : readingAt(this.#rows, time, this.#now - WINDOW);
-    // The rows have moved on under the same number.
+    // The same index is another row now.
     this.#dygraph.clearSelection();
     if (at !== null) this.#dygraph.setSelection(at);
 

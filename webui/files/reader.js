@@ -2,11 +2,11 @@
 
 /** Milliseconds from one request to the next. */
 export const PERIOD = 1000;
-/** The web UI answers within a second, with or without Redis; the rest is for the network. */
+/** The web UI responds within a second, with or without Redis. The rest is for the network. */
 export const TIMEOUT = 3000;
 /**
- * At least so long from an answer to the next request. When one answer was slow and the next is not, two readings could
- * else be taken at nearly the same moment, and a report of 4 hashes between them would look like hundreds a second.
+ * Shortest time from a response to the next request. After a slow response, two readings could otherwise be taken at
+ * nearly the same moment, and a report of 4 hashes between them would look like hundreds per second.
  */
 export const SHORTEST_PAUSE = 900;
 
@@ -18,7 +18,7 @@ export class Trouble extends Error {
   }
 }
 
-/** What /json answered, as {time, hashes, coins}: seconds since 1970 and two numbers. Throws Trouble. */
+/** The response of /json as {time, hashes, coins}: seconds since 1970 and two numbers. Throws Trouble. */
 export function parse(status, text) {
   let answer;
   try {
@@ -27,9 +27,9 @@ export function parse(status, text) {
     answer = null;
   }
   if (status === 503 && typeof answer?.error === "string") throw new Trouble("redis", answer.error);
-  // Another 503 is a proxy's, and so is a page in HTML.
-  if (status !== 200) throw new Trouble("webui", `its answer has the status ${status}`);
-  if (answer === null) throw new Trouble("webui", "its answer is not JSON");
+  // Any other 503, or a page in HTML, comes from a proxy.
+  if (status !== 200) throw new Trouble("webui", `its response has status ${status}`);
+  if (answer === null) throw new Trouble("webui", "its response is not JSON");
   const { coins, hashes, now } = answer;
   if (hashes !== null && !/^-?\d{1,19}$/.test(hashes)) {
     throw new Trouble("answer", `the counter is ${JSON.stringify(hashes)}`);
@@ -47,7 +47,7 @@ export async function read(url) {
     response = await fetch(url, { cache: "no-store", signal: timeout });
     text = await response.text();
   } catch {
-    throw new Trouble("webui", timeout.aborted ? `no answer within ${TIMEOUT / 1000} s` : "no connection");
+    throw new Trouble("webui", timeout.aborted ? `no response within ${TIMEOUT / 1000} s` : "no connection");
   }
   return parse(response.status, text);
 }
@@ -59,7 +59,7 @@ export function pause(asked, answered) {
 
 const sleep = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
-/** Reads for as long as the page lives; calls onReading or onTrouble after each request. */
+/** Reads as long as the page is open. Calls onReading or onTrouble after each request. */
 export async function follow(url, onReading, onTrouble) {
   for (;;) {
     const asked = performance.now();

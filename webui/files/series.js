@@ -1,36 +1,35 @@
-// From counters to speeds: arithmetic, without a page.
+// From counters to speeds: arithmetic only.
 
 /** Seconds that the graph shows. */
 export const WINDOW = 250;
-/** The average is taken over the last so many seconds, */
+/** The average covers at most so many seconds. */
 export const AVERAGED = 30;
-/** and only when there are so many: with fewer, one report of the worker more or less decides it. */
+/** It needs at least so many: with fewer, one report more or fewer decides it. */
 export const LEAST_AVERAGED = 8;
 /**
- * Two readings further apart are not connected: nobody looked meanwhile. More than the slowest answer and the pause
- * after it.
+ * Seconds. Between two readings further apart nothing is known. Longer than the slowest response and the pause after
+ * it.
  */
 export const LONGEST_STEP = 4;
-/** Two readings closer together, although asked for 0.9 s apart: the server's clock was set. */
+/** Seconds. Requests are at least 0.9 s apart. If two readings are closer, the server's clock was set. */
 export const SHORTEST_STEP = 0.5;
 
 /**
- * Redis was away and is back: then all workers report at once what they had not been able to, and again a second later.
- * So many readings have nothing to say about the speed.
+ * Readings to leave out after Redis was away: all workers report at once what they could not, and again a second later.
  */
 export const SETTLING = 2;
 
 /**
- * The slope of the straight line that fits the readings best (least squares), in hashes per second.
+ * The slope of the least-squares line through the readings, in hashes per second.
  *
- * The counter moves in steps of 4, which are seen up to a second late. A difference over the whole window takes all of
- * that error from its two ends; here all readings count, and those at the ends the least.
+ * The counter moves in steps of 4, which are seen up to a second late. A difference over the whole window has the full
+ * error of its two ends. Here all readings count.
  */
 export function slope(readings) {
   let time = 0;
   let hashes = 0;
   for (const reading of readings) {
-    // From the first on: seconds since 1970 squared would leave no digits for the rest.
+    // Relative to the first reading: the square of seconds since 1970 would leave too few digits.
     time += reading.time - readings[0].time;
     hashes += reading.hashes - readings[0].hashes;
   }
@@ -45,16 +44,16 @@ export function slope(readings) {
   return above / below;
 }
 
-/** The speed's history: a row a reading, {time, speed, average}, where null is "not known". */
+/** The history of the speed: one row per reading, {time, speed, average}; null means "not known". */
 export class Series {
-  /** The rows that the graph shows, and one before them. */
+  /** The rows that the graph shows, and the one before them. */
   rows = [];
-  /** The last readings in a row, without a gap, as far as the average goes back. */
+  /** The latest readings without a gap, as many as the average covers. */
   #stretch = [];
-  /** How many of the next readings to leave out of it. */
+  /** How many of the next readings to leave out. */
   #settling = 0;
 
-  /** Nothing is known about the time until the next reading, and `settling` more. */
+  /** Begins a gap, which lasts until the next reading and `settling` more. */
   interrupt(settling = 0) {
     this.#stretch = [];
     this.#settling = Math.max(settling, this.#settling);
@@ -77,7 +76,7 @@ export class Series {
     while (this.#stretch[0]?.time < time - AVERAGED) this.#stretch.shift();
 
     const row = { time, speed: this.#speed(), average: this.#average() };
-    // The server's clock may have been set back: what lies in its future now is not drawn over.
+    // If the server's clock was set back, later rows are dropped.
     while (this.rows.length > 0 && this.rows.at(-1).time >= time) this.rows.pop();
     this.rows.push(row);
     while (this.rows.length > 1 && this.rows[1].time < time - WINDOW) this.rows.shift();
@@ -109,7 +108,7 @@ export function axis(max, most = 6) {
   }
 }
 
-/** The place in `rows` (in order of time) of the one closest to `time`; 0 when there are none. */
+/** The index of the row closest to `time`, in `rows` ordered by time; 0 if there is none. */
 export function closest(rows, time) {
   let best = 0;
   for (let i = 1; i < rows.length; i += 1) {
@@ -118,7 +117,7 @@ export function closest(rows, time) {
   return best;
 }
 
-/** The same of the reading that tells of `time`; null when nobody looked then, or that was before `from`. */
+/** Like closest, but null if no reading is near `time`, or it is before `from`. */
 export function readingAt(rows, time, from) {
   const at = closest(rows, time);
   const near = rows.length > 0 && Math.abs(rows[at].time - time) <= LONGEST_STEP;

@@ -1,15 +1,15 @@
-// What the page says.
+// The page's texts.
 
-/** The state line, by what the reader reports. */
+/** The state of the page, by what the reader reports. */
 export const STATES = {
   connecting: "connecting",
   live: "live",
   redis: "Redis is unreachable, retrying",
-  webui: "the web UI does not answer, retrying",
-  answer: "the web UI's answer makes no sense, retrying",
+  webui: "the web UI does not respond, retrying",
+  answer: "the web UI's response is not valid, retrying",
 };
 
-/** Where there is nothing to say. */
+/** Shown where nothing is known. */
 export const UNKNOWN = "–";
 
 const whole = new Intl.NumberFormat("en");
@@ -40,25 +40,25 @@ export function timeOfDay(time) {
   return clock.format(time * 1000);
 }
 
-/** Where a click on "Tweet this!" leads. */
+/** The target of "Tweet this!". */
 export function shareUrl(speed) {
   const rate = speed === null ? "away" : `${speed.toFixed(1)} hashes/second`;
   const text = `My #DockerCoins mining rig is crunching ${rate}! W00T!`;
   return `https://twitter.com/intent/tweet?text=${encodeURIComponent(text)}`;
 }
 
-/** What a screen reader says of a row. */
+/** A row, for a screen reader. */
 export function rowText({ time, speed, average: mean }) {
   if (speed === null) return `${timeOfDay(time)}: not known`;
   return `${timeOfDay(time)}: ${instant(speed)} hashes per second${mean === null ? "" : `, average ${average(mean)}`}`;
 }
 
-/** Decides when the average is worth interrupting a screen reader for: seldom, and when it has changed. */
+/** Decides when a screen reader announces the average: seldom, and only when it has changed. */
 export class Announcer {
   #said = null;
   #time = -Infinity;
 
-  /** The sentence to say now, or null. `time` in seconds. */
+  /** The announcement now, or null. `time` in seconds. */
   sentence(mean, time) {
     if (mean === null || time - this.#time < 10) return null;
     const hardlyMoved = this.#said !== null && Math.abs(mean - this.#said) <= 0.05 * Math.max(this.#said, 1);

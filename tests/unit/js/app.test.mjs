@@ -34,7 +34,7 @@ async function openDashboard(Dygraph) {
   return page;
 }
 
-it("the dashboard shows readings, troubles and what follows", async () => {
+it("the dashboard shows readings and errors, and recovers", async () => {
   const page = await openDashboard(FakeDygraph);
   assert.deepEqual(await page.read(7000, 4000), ["–", "–", "4,000", "1,234", "live", ""]);
   assert.deepEqual([page.requests[0][0], page.requests[0][1].cache], ["json", "no-store"]);
@@ -60,7 +60,7 @@ it("the dashboard shows readings, troubles and what follows", async () => {
   assert.deepEqual([page.element("state").dataset.state, page.element("reason").title], ["redis", "Redis is away"]);
   assert.equal(page.element("tweet").href, `${tweet}away!%20W00T!`);
   assert.deepEqual([updates.length, updates.at(-1).dateWindow[1]], [9, 7_008_000], "the server's clock");
-  assert.deepEqual((await page.answer(0)).slice(4), ["the web UI does not answer, retrying", "no connection"]);
+  assert.deepEqual((await page.answer(0)).slice(4), ["the web UI does not respond, retrying", "no connection"]);
   const speeds = [];
   for (const now of [7020, 7021, 7022, 7023]) speeds.push((await page.read(now, 10 * now))[0]);
   assert.deepEqual(speeds, ["–", "–", "–", "~10.0 hashes/second"], "after Redis two more readings are left out");
@@ -68,13 +68,13 @@ it("the dashboard shows readings, troubles and what follows", async () => {
   assert.equal((await page.read(7025, 70250))[0], "–");
   assert.equal((await page.read(7026, 70260))[0], "~10.0 hashes/second", "but none after the web UI was");
   assert.deepEqual((await page.answer(200, '{"coins":0,"hashes":"abc","now":1}')).slice(4),
-    ["the web UI's answer makes no sense, retrying", 'the counter is "abc"']);
+    ["the web UI's response is not valid, retrying", 'the counter is "abc"']);
   assert.equal(page.element("state").texts.filter((text) => text === "live").length, 3, "said only when it changes");
 });
 
-it("the dashboard has its numbers without the chart library, too", async () => {
+it("the dashboard shows its numbers also without the chart library", async () => {
   const page = await openDashboard(undefined);
   assert.equal(page.text("graph"), "The chart library could not be loaded, so there is no graph.");
   assert.equal((await page.read(7000, 40))[2], "40");
-  assert.equal((await page.answer(0))[4], "the web UI does not answer, retrying");
+  assert.equal((await page.answer(0))[4], "the web UI does not respond, retrying");
 });

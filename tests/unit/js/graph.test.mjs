@@ -27,7 +27,7 @@ describe("the graph", () => {
     graph.show(ROWS, 1000);
   });
 
-  it("is drawn as the style sheets say, and anew only when they say something else", () => {
+  it("follows the style sheets, and is made anew only when they change", () => {
     const [{ file, options, updates }] = FakeDygraph.made;
     const ticks = (top) => Array.from({ length: top / 2 + 1 }, (_, i) => ({ v: 2 * i, label: String(2 * i) }));
     const label = { axisLabelFontSize: 15, axisLabelWidth: 85 };
@@ -53,7 +53,7 @@ describe("the graph", () => {
     assert.deepEqual(element.children, [], "what was measured is gone");
   });
 
-  it("has steps, and a line with a rim, with gaps where nothing is known", () => {
+  it("has steps and a line with a rim, and gaps where nothing is known", () => {
     const drawn = [];
     const context = {
       fill({ steps }) { drawn.push(["fill", this.fillStyle, this.globalAlpha, steps]); },
@@ -78,7 +78,7 @@ describe("the graph", () => {
   const none = [null, null, 0, "now"];
   const at = (time, now, place) => [place, time, time - now, `:${time - 960}: 4.0 hashes per second, average 3.33`];
 
-  it("tells the values under the pointer, also while it moves on", () => {
+  it("shows the values under the pointer, also while the graph moves", () => {
     for (const type of ["pointermove", "pointerdown"]) {
       assert.deepEqual(selection(), none);
       element.listeners[type]({ clientX: 1095.2 });
@@ -92,7 +92,7 @@ describe("the graph", () => {
     assert.deepEqual(selection(), none, "no longer shown");
   });
 
-  it("is read with the keyboard", () => {
+  it("can be read by keyboard", () => {
     const press = (key, modifier) => {
       let taken = false;
       element.listeners.keydown({ key, preventDefault: () => { taken = true; }, [modifier]: true });

@@ -1,4 +1,4 @@
-// A page without a browser: as much of one as the dashboard's modules need.
+// A page without a browser: only what the dashboard's modules need.
 
 class FakeElement {
   #text = "";

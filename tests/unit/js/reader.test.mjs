@@ -4,20 +4,20 @@ import { it } from "node:test";
 import { SHORTEST_PAUSE, TIMEOUT, parse, pause, read } from "../../../webui/files/reader.js";
 import { LONGEST_STEP, SHORTEST_STEP } from "../../../webui/files/series.js";
 
-it("an answer is read", () => {
+it("a response is read", () => {
   const text = '{"coins":12,"hashes":"345","now":1700000000.123}';
   assert.deepEqual(parse(200, text), { time: 1700000000.123, hashes: 345, coins: 12 });
   assert.equal(parse(200, '{"coins":0,"hashes":"-9223372036854775808","now":1}').hashes, -(2 ** 63));
   assert.equal(parse(200, '{"coins":0,"hashes":null,"now":1}').hashes, 0, "no counter is one that stands at zero");
 });
 
-it("any other answer is trouble with Redis, with the web UI or with the answer", () => {
+it("any other response is trouble with Redis, with the web UI or with the response", () => {
   for (const [kind, message, status, text] of [
     ["redis", "Redis at redis:6379: connection refused", 503, '{"error":"Redis at redis:6379: connection refused"}'],
-    ["webui", "its answer has the status 503", 503, "<html>no backend</html>"],
-    ["webui", "its answer has the status 503", 503, "{}"],
-    ["webui", "its answer has the status 404", 404, '{"error":"there is no such path"}'],
-    ["webui", "its answer is not JSON", 200, "<html>log in first</html>"],
+    ["webui", "its response has status 503", 503, "<html>no backend</html>"],
+    ["webui", "its response has status 503", 503, "{}"],
+    ["webui", "its response has status 404", 404, '{"error":"there is no such path"}'],
+    ["webui", "its response is not JSON", 200, "<html>log in first</html>"],
     ["answer", 'the counter is "12345678901234567890"', 200, '{"coins":0,"hashes":"12345678901234567890","now":1}'],
     ["answer", 'the counter is "abc"', 200, '{"coins":0,"hashes":"abc","now":1}'],
     ["answer", "the counter is undefined", 200, '{"coins":0,"now":1}'],
@@ -28,13 +28,13 @@ it("any other answer is trouble with Redis, with the web UI or with the answer",
   }
 });
 
-it("two requests are a second apart, and two readings never so close that a report looks like a hundred", () => {
+it("requests are a second apart, and readings never so close that one report looks like hundreds per second", () => {
   assert.deepEqual([0, 20, 100, 101, TIMEOUT].map((answered) => pause(0, answered)), [1000, 980, 900, 900, 900]);
   assert.ok(SHORTEST_PAUSE > SHORTEST_STEP * 1000 && TIMEOUT + SHORTEST_PAUSE < LONGEST_STEP * 1000);
 });
 
-it("who does not answer within 3 s, or not at all, is the web UI in trouble", async () => {
-  for (const [isLate, message] of [[true, "no answer within 3 s"], [false, "no connection"]]) {
+it("a web UI that does not respond within 3 s, or not at all, is trouble", async () => {
+  for (const [isLate, message] of [[true, "no response within 3 s"], [false, "no connection"]]) {
     const signal = isLate ? AbortSignal.abort() : new AbortController().signal;
     AbortSignal.timeout = (time) => (time === 3000 ? signal : null);
     const breaks = async () => { throw new Error("broken"); };

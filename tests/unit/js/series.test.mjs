@@ -22,17 +22,17 @@ describe("the speed", () => {
     assert.deepEqual(speeds(readOff([100, 104, 104, 112])), [null, 4, 0, 8]);
   });
 
-  it("is not known after a failed reading, a reset, or while Redis' pent-up reports come", () => {
+  it("is not known after a failed reading or a reset, nor while the workers catch up after Redis was away", () => {
     assert.deepEqual(speeds(readOff([0, 4, 8, null, 16, 20])), [null, 4, 4, undefined, null, 4]);
     assert.deepEqual(speeds(readOff([1000, 1004, 0, 4, 8])), [null, 4, null, 4, 4]);
     const series = new Series();
     readOff([0, 10, 20], START, series);
     series.interrupt(2);
-    series.interrupt(); // The web UI failing as well does not shorten it.
+    series.interrupt(); // A failure of the web UI does not shorten it.
     assert.deepEqual(speeds(readOff([30, 31, 48, 58, 68], START + 10, series)), [null, null, null, 10, 10]);
   });
 
-  it("is not known when the time between two readings makes no sense, as after a sleep or when a clock is set", () => {
+  it("is not known when two readings are too far apart or too close, as after a sleep or when a clock is set", () => {
     for (const [step, speed, kept] of [[0.49, null, 4], [0.5, 16, 4], [1.6, 5, 4], [4, 2, 4], [4.1, null, 4],
       [3600, null, 3], [-1, null, 2]]) {
       const series = new Series();
@@ -44,7 +44,7 @@ describe("the speed", () => {
 });
 
 describe("the average", () => {
-  it("is not known for 8 s, also after a gap, and then exact on a counter that rises evenly", () => {
+  it("is not known for 8 s, also after a gap, and then exact for a steady counter", () => {
     const once = [...Array(8).fill(null), ...Array(52).fill(10)];
     const counter = [...evenly(60, 10, 1e12), null, ...evenly(60, 10, 2e12)];
     assert.deepEqual(averages(readOff(counter, 4e9)), [...once, undefined, ...once]);
@@ -52,7 +52,7 @@ describe("the average", () => {
     assert.equal(slope([[0, 0], [1, 2], [2, 2], [3, 8]].map(([time, hashes]) => ({ time, hashes }))), 2.4);
   });
 
-  it("goes from the old speed to the new within 30 s, without going beyond", () => {
+  it("reaches a new speed within 30 s, without overshoot", () => {
     const seen = averages(readOff([...evenly(60, 3), ...evenly(60, 10, 180)], 0)).slice(8);
     const after = (second) => seen[second - 8];
     assert.deepEqual([after(60), after(89) < 10, after(90)], [3, true, 10]);
@@ -61,13 +61,13 @@ describe("the average", () => {
 });
 
 describe("rows", () => {
-  it("reach over the graph's 250 s and one beyond, however long it runs", () => {
+  it("cover the graph's 250 s and one reading before, however long it runs", () => {
     const series = new Series();
     readOff(evenly(1000, 3), 0, series);
     assert.deepEqual([series.rows.length, series.rows[0].time], [252, 748]);
   });
 
-  it("are found by their time, where somebody looked and they are still shown", () => {
+  it("are found by time, where there is a reading and it is still shown", () => {
     const at = [10, 11, 15].map((time) => ({ time }));
     assert.deepEqual([-5, 10.4, 10.6, 12.9, 13, 99].map((time) => closest(at, time)), [0, 0, 1, 1, 2, 2]);
     const rows = [10, 11, 30].map((time) => ({ time }));
@@ -78,7 +78,7 @@ describe("rows", () => {
   });
 });
 
-it("the axis has round steps, few of them, and room above", () => {
+it("the axis has few, round steps, and room above", () => {
   const axes = [0, 4, 5, 10, 12, 33, 99, 1234].map((max) => axis(max)).map(({ top, step }) => [top, step]);
   assert.deepEqual(axes, [[5, 1], [5, 1], [6, 1], [12, 2], [15, 5], [40, 10], [120, 20], [1500, 500]]);
 });
