@@ -157,7 +157,7 @@ def test_ten_workers_find_the_bottleneck(project, docker, figure):
     assert memory["worker"] <= 1.2 and memory["rng"] <= 2 and memory["hasher"] <= 5 and memory["webui"] <= 5
     shown = project.lesson("explain", "--seconds", "5")
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("Where the time of one hash goes, with 10 workers and 1 rng:\n")
+    assert shown.stdout.startswith("Time per hash, with 10 workers and 1 rng:\n")
     assert re.search(r"^rng is the bottleneck: .*; a second rng would give 1[789]\.\d hashes/s\.$", shown.stdout, re.M)
     cpu = (cpu_seconds(docker, project, "worker", "rng", "hasher") - cpu) / (hashes() - counted)
     figure("CPU per hash at 10 workers, ms", f"{cpu * 1000:.2f}")

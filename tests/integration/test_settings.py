@@ -79,7 +79,7 @@ Usage: {name} [--help | --version | --healthcheck | --metrics]
   --help         this text
   --version      the version
   --healthcheck  exit status 0 when the service that runs with the same environment is healthy, else 1
-  --metrics      what that service has measured, in Prometheus's text format
+  --metrics      that service's metrics, in Prometheus's text format
 
 Settings, from the environment (default):
 """ + "".join(f"  {variable:13} {text}\n" for variable, text in variables.items())
