@@ -22,7 +22,7 @@ constexpr auto kStoreRetry = std::chrono::milliseconds(100);
 
 constexpr auto kFirstWait = std::chrono::milliseconds(100);
 constexpr auto kLongestWait = std::chrono::seconds(10);
-/// Short at first: people wait for the first hash.
+/// At the start the waits stay short: people wait for the first hash.
 constexpr auto kLongestStartWait = std::chrono::milliseconds(500);
 
 /// Thousands of workers that failed together must not retry together.
