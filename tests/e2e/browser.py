@@ -1,4 +1,4 @@
-"""A whole DockerCoins, and a headless Chromium that looks at the dashboard."""
+"""The whole application, and a headless Chromium that shows the dashboard."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ def dockercoins(workers=1, **webui):
         yield Processes(stack, workers, webui=webui)
 
 
-# All that the graph knows, by its keys; a number is null where the legend says that it is not known.
+# All values of the graph, read by keyboard; a number is null where the legend says that it is not known.
 _HISTORY = """
 const graph = document.getElementById("graph");
 const press = (key) => graph.dispatchEvent(new KeyboardEvent("keydown", { key }));
@@ -78,7 +78,7 @@ class Browser:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Driver("/usr/bin/chromedriver"))
-        # Chromium's own page for new tabs loads a good deal; that is not ours.
+        # Chromium's own page for new tabs loads many files, which are not ours.
         self.driver.get("about:blank")
         for log in ("browser", "performance"):
             self.driver.get_log(log)
@@ -94,7 +94,7 @@ class Browser:
         return self.driver.execute_cdp_cmd(command, parameters)
 
     def look(self, size, dark):
-        """Takes on a screen's size and the system's colour scheme."""
+        """Sets the screen's size and the colour scheme."""
         self.devtools("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1,
                       mobile=size == PHONE)
         self.devtools("Emulation.setEmulatedMedia",
@@ -120,18 +120,18 @@ class Browser:
         return None if text == "–" else float(text)
 
     def history(self):
-        """What the graph knows, asked by keyboard: [(time of day, speed or None, average or None)]"""
+        """The values of the graph, read by keyboard: [(time of day, speed or None, average or None)]"""
         return [tuple(row) for row in self.run(_HISTORY)]
 
     def columns(self, height):
-        """Whether the area is drawn, for each column of the graph, at that part (0 to 1, from above) of its height."""
+        """Whether the area is drawn in each column of the graph, at that part (0 to 1, from the top) of its height."""
         return self.run(_COLUMNS, height)
 
     def wait_for_state(self, state, timeout=20):
         eventually(lambda: self.state == state, timeout, 0.1, f"the state {state!r} (is {self.state!r})")
 
     def console(self):
-        """What was written to the console since the last call."""
+        """Messages on the console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def network(self, method):

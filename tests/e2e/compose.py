@@ -1,4 +1,4 @@
-"""docker-compose, old and new, as a person calls it."""
+"""docker-compose, old and new, as a user calls it."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ def read(name, folder=docker_engine.REPO):
 
 
 def get(url, timeout=10):
-    """(status, body as text); status 0 when there is no answer."""
+    """(status, body as text); status 0 if there is no response."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:
             return answer.status, answer.read().decode("utf-8", "replace")
@@ -28,7 +28,7 @@ def get(url, timeout=10):
 
 
 def run(*command, timeout=300, check=True, **options):
-    """Runs a command to its end; both its streams are in .stdout, in the order in which they came."""
+    """Runs a command. .stdout has both streams, in order."""
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False, **options)
     if check and result.returncode:
@@ -47,7 +47,7 @@ class Compose:
         return run(*self.command, *words, cwd=self.folder, env=self.environment, **options)
 
     def down(self, *words):
-        """`down`, which must succeed, unless the engine has miscounted, as 20.10 does now and then when busy.
+        """`down`, which must succeed, unless the engine has miscounted, as 20.10 sometimes does when busy.
 
         It then takes a network without any container in it for one that is in use, until it is restarted.
         """
@@ -60,17 +60,17 @@ class Compose:
         assert result.returncode == 0, result.stdout
 
     def start(self, *words):
-        """Starts it and does not wait; both its streams are in the process' stdout."""
+        """Starts it without waiting; the process's stdout has both streams."""
         return subprocess.Popen([*self.command, *words], cwd=self.folder, env=self.environment, text=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def lesson(self, *options):
-        """scripts/lesson of this folder; its two streams apart."""
+        """Runs scripts/lesson of this folder, with separate streams."""
         return subprocess.run(["scripts/lesson", *options], cwd=self.folder, env=self.environment, text=True,
                               capture_output=True, timeout=900, check=False)
 
     def containers(self, service):
-        """Identifiers of the service's containers, also of those that have ended."""
+        """Identifiers of the service's containers, including those that have ended."""
         return run("docker", "ps", "--all", "--quiet", "--no-trunc",
                    "--filter", f"label=com.docker.compose.project={self.project}",
                    "--filter", f"label=com.docker.compose.service={service}", env=self.environment).stdout.split()

@@ -21,7 +21,7 @@ lesson_script.load()
 
 @pytest.fixture(scope="session")
 def engine():
-    """The module docker_engine, with an engine, the base images and the Composes there."""
+    """The module docker_engine, once the engine, the base images and both Composes are available."""
     try:
         started = docker_engine.start()
     except docker_engine.Unavailable as reason:
@@ -33,7 +33,7 @@ def engine():
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory):
-    """A copy of this checkout, without what was built in it: tests may change its files."""
+    """A copy of this checkout, without build output: tests may change its files."""
     folder = str(tmp_path_factory.mktemp("e2e") / "dockercoins")
     shutil.copytree(REPO, folder, symlinks=True, ignore=lambda at, names: [
         name for name in names if name in ("__pycache__", ".pytest_cache")
@@ -45,7 +45,7 @@ def checkout(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def environment(engine, tmp_path_factory):
-    """For commands: Debian's programs first, `docker compose` is Compose 2, no settings of the user's."""
+    """The environment of commands: Debian's programs first, `docker compose` is Compose 2, no user settings."""
     config = tmp_path_factory.mktemp("docker-config")
     (config / "cli-plugins").mkdir()
     (config / "cli-plugins" / "docker-compose").symlink_to(engine.compose_2())
@@ -61,14 +61,14 @@ def compose_2(checkout, environment):
 
 @pytest.fixture(scope="session")
 def compose_1(engine, compose_2, environment):
-    """docker-compose 1.29 with the classic builder; on Debian 13, which has it no longer, Compose 2."""
+    """docker-compose 1.29 with the classic builder; on Debian 13, which no longer has it, Compose 2."""
     program = engine.compose_1()
     return Compose([program], compose_2.folder, {**environment, "DOCKER_BUILDKIT": "0"}) if program else compose_2
 
 
 @pytest.fixture(scope="session")
 def built(compose_1):
-    """(output, seconds) of the one build whose images all tests use."""
+    """(output, seconds) of the build whose images all tests use."""
     begun = time.monotonic()
     output = compose_1("build", timeout=1500).stdout
     return output, time.monotonic() - begun
@@ -76,13 +76,13 @@ def built(compose_1):
 
 @pytest.fixture(scope="session")
 def docker(environment):
-    """docker("ps"): the docker command, its output stripped."""
+    """docker("ps"): the output of the docker command, stripped."""
     return lambda *words, **options: run("docker", *words, env=environment, **options).stdout.strip()
 
 
 @pytest.fixture
 def figure(record_property, capsys):
-    """Shows a measured figure, and keeps it in the report."""
+    """Prints a measured figure, and puts it in the report."""
 
     def show(name, value):
         record_property(re.sub(r"\W+", "_", name), value)

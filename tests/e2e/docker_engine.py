@@ -26,13 +26,13 @@ STATE = os.path.join(REPO, "build", "e2e")
 PID = pathlib.Path(STATE, "dockerd.pid")
 COMPOSE_1 = "1.29"
 COMPOSE_2 = "2.26"
-# Debian's programs first: a newer docker from elsewhere speaks to the engine in its own way.
+# Debian's programs first: a newer docker from elsewhere may not fit this engine.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 PACKAGES = {"/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables", "/usr/sbin/debootstrap": "debootstrap"}
 SUITES = ("bookworm", "trixie")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-# What Debian's official images have beyond a plain minimal system: smaller, and packages install quicker.
+# What Debian's official images set in a minimal system, so that it is smaller and installs packages faster.
 SLIM = {
     "etc/dpkg/dpkg.cfg.d/docker-apt-speedup": "force-unsafe-io\n",
     "etc/dpkg/dpkg.cfg.d/docker": "path-exclude /usr/share/doc/*\npath-include /usr/share/doc/*/copyright\n"
@@ -43,10 +43,10 @@ SLIM = {
     "etc/apt/apt.conf.d/docker-no-languages": 'Acquire::Languages "none";\n',
     "usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
 }
-# Of one archive; two of them, with an empty line between, are debian.sources.
+# One archive; debian.sources has two, with an empty line between.
 SOURCE = "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\nSigned-By: " + KEYRING + "\n"
 
-# As the official image does it: data in /data, and redis-server runs as the user redis.
+# As in the official image: data in /data, and redis-server runs as the user redis.
 REDIS = """\
 FROM debian:trixie-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends redis-server && mkdir -p /data \\
@@ -64,7 +64,7 @@ EXPOSE 6379
 CMD ["redis-server"]
 """
 
-# The official image's ways: an unprivileged user, settings in /etc/prometheus, data in /prometheus.
+# As in the official image: an unprivileged user, settings in /etc/prometheus, data in /prometheus.
 PROMETHEUS = """\
 FROM debian:trixie-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends prometheus \\
@@ -80,11 +80,11 @@ CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prome
 
 
 class Unavailable(RuntimeError):
-    """There is no engine, and whoever asks for one is not allowed to make one: that is no failure."""
+    """There is no engine, and this user may not start one. That is not a failure."""
 
 
 def run(*command, timeout=600, **options):
-    """Output of a command; on failure raises RuntimeError with what it said."""
+    """Output of a command; if it fails, RuntimeError with its output."""
     options.setdefault("env", dict(os.environ, PATH=PATH))
     result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
     if result.returncode:
@@ -106,7 +106,7 @@ def say(text):
 
 
 def install_missing(programs):
-    """Installs the packages of those programs, {path: package}, that are not there."""
+    """Installs the packages of missing programs, {path: package}."""
     missing = sorted({package for path, package in programs.items() if not os.path.exists(path)})
     if not missing:
         return
@@ -136,7 +136,7 @@ def mirrors():
 
 
 def compose_1():
-    """Path of docker-compose 1.29, or None with this release of Debian, which has it no longer."""
+    """Path of docker-compose 1.29, or None if this release of Debian no longer has it."""
     path = "/usr/bin/docker-compose"
     if not is_bookworm():
         return None
@@ -145,7 +145,7 @@ def compose_1():
 
 
 def compose_2():
-    """Path of Compose 2.26, from Debian 13's package, which is unpacked and not installed."""
+    """Path of Compose 2.26, unpacked from Debian 13's package."""
     path = os.path.join(STATE, "docker-compose", "docker-compose")
     if not os.path.exists(path):
         say("fetching Compose 2")
@@ -158,7 +158,7 @@ def compose_2():
                        "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3"]
             os.makedirs(f"{folder}/lists/partial")
             os.makedirs(f"{folder}/cache/archives/partial")
-            # apt as root downloads as the user _apt, who needs folders to write to.
+            # apt as root downloads as the user _apt, who needs writable folders.
             os.chmod(folder, 0o755)
             if os.geteuid() == 0:
                 for writable in (folder, f"{folder}/lists/partial"):
@@ -179,7 +179,7 @@ def engine_answers():
 
 
 def mtu():
-    """The network's packet size, at which dockerd does not look: with a larger one big packets are lost."""
+    """The network's packet size. dockerd ignores it, and with a larger one big packets are lost."""
     with contextlib.suppress(RuntimeError, OSError, ValueError, LookupError):
         route = json.loads(run("ip", "-json", "route", "show", "default"))[0]
         return int(pathlib.Path(f"/sys/class/net/{route['dev']}/mtu").read_text("ascii"))
@@ -187,10 +187,10 @@ def mtu():
 
 
 def start_engine():
-    """Starts dockerd unless an engine answers; returns whether it did."""
+    """Starts dockerd unless an engine responds; returns whether it did."""
     if engine_answers():
         return False
-    # Up to Debian 12 the client is in the engine's package.
+    # Until Debian 12 the client is in the engine's package.
     client = "docker.io" if is_bookworm() else "docker-cli"
     install_missing({"/usr/bin/docker": client, **PACKAGES})
     if engine_answers():  # the package starts it on a machine with systemd
@@ -211,7 +211,7 @@ def start_engine():
             break
         time.sleep(0.2)
     said = pathlib.Path(log_path).read_text("utf-8", "replace")
-    raise RuntimeError("dockerd does not answer; its log ends:\n" + said[-2000:])
+    raise RuntimeError("dockerd does not respond; its log ends:\n" + said[-2000:])
 
 
 def stop_engine():
@@ -238,7 +238,7 @@ def restart_engine():
 
 
 def obtained(name):
-    """Whether the engine has the real image, or whatever else its owner gave that name, or can pull it."""
+    """Whether the engine has an image of that name, or can pull it."""
     if succeeds("docker", "image", "inspect", name) or succeeds("docker", "pull", "--quiet", name, timeout=300):
         return True
     say(f"{name} cannot be pulled: making a stand-in")
@@ -246,7 +246,7 @@ def obtained(name):
 
 
 def ensure_debian(suite):
-    """Makes debian:SUITE-slim available; the stand-in is debootstrap's, in the official image's manner."""
+    """Makes debian:SUITE-slim available; the substitute is made by debootstrap, like the official image."""
     name = f"debian:{suite}-slim"
     if obtained(name):
         return
@@ -269,13 +269,13 @@ def ensure_debian(suite):
 
 
 def pinned_image(repository, file="docker-compose.yml"):
-    """The image of that repository which a Compose file names: repository:tag."""
+    """The image of that repository in a Compose file: repository:tag."""
     text = pathlib.Path(REPO, file).read_text("utf-8")
     return re.search(rf"^\s+image: ({repository}:\S+)$", text, re.MULTILINE).group(1)
 
 
 def ensure_built(name, dockerfile):
-    """Makes an image available; the stand-in is built of Debian's package."""
+    """Makes an image available; the substitute is built from Debian's package."""
     if obtained(name):
         return
     ensure_debian("trixie")
@@ -285,7 +285,7 @@ def ensure_built(name, dockerfile):
 
 
 def start():
-    """All of it; returns whether it started the engine, and then stop() is the caller's duty."""
+    """Prepares everything. Returns whether it started the engine: then the caller must call stop()."""
     install_missing({"/usr/bin/httping": "httping"})
     started = start_engine()
     try:

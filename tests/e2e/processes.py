@@ -1,10 +1,10 @@
-"""DockerCoins as processes: what a browser looks at, and what `scripts/lesson explain` measures."""
+"""The application as processes, for the dashboard's tests and for `scripts/lesson explain`."""
 
 from harness import Redis, Service, run
 
 
 class Processes:
-    """What it starts ends with the stack."""
+    """All processes end with the stack."""
 
     def __init__(self, stack, workers=1, webui=None):
         self._stack = stack
@@ -21,7 +21,7 @@ class Processes:
         return self._stack.enter_context(Service(name, admin=True, DELAY_MS=100, **settings))
 
     def start_webui(self):
-        """Starts it, the next time on the same port."""
+        """Starts it; always on the same port."""
         self.webui = self._stack.enter_context(Service("webui", **self._webui_settings))
         self._webui_settings["PORT"] = self.webui.port
 

@@ -1,7 +1,7 @@
 """The README's commands for a bare machine, in a container with Debian's smallest system.
 
-A step that is missing in what they install cannot hide behind what this machine happens to have. Much of this is
-compiling: it can run beside tests that do not measure, and takes what CPU they leave.
+So nothing that this machine has can hide that an installation step is missing. Much of it is compiling: it can run
+beside tests that do not measure.
 """
 
 import pathlib
@@ -13,8 +13,8 @@ import pytest
 from compose import get, run
 from harness import eventually
 
-# It stands for a machine, on which root may make namespaces and the loopback interface has IPv6. (Less than
-# --privileged, which not every engine may give.)
+# As on a machine, root may make namespaces and the loopback interface has IPv6. (Less than --privileged, which
+# not every engine allows.)
 AS_A_MACHINE = ("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE",
                 "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
                 "--security-opt", "systempaths=unconfined", "--sysctl", "net.ipv6.conf.all.disable_ipv6=0")
@@ -25,10 +25,10 @@ WHOLE = ("scripts/install-deps --yes && chromium --version && chromedriver --ver
 
 
 @pytest.mark.parametrize("suite, tests", [
-    ("trixie", None),  # has the newer compiler and the newer tools, so the more to complain of
+    ("trixie", None),  # has the newer compiler and tools, which warn more
     *(pytest.param(suite, WHOLE, marks=pytest.mark.release) for suite in ("trixie", "bookworm"))])
 def test_two_commands_are_enough_on_a_bare_machine(engine, checkout, environment, figure, suite, tests):
-    """Nothing is installed in it but /dockercoins. Its log stays in build/e2e/."""
+    """Only /dockercoins is added to it. Its log stays in build/e2e/."""
     log = pathlib.Path(engine.STATE, f"bare-{suite}.log")
     log.write_bytes(b"")
 

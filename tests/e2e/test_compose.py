@@ -1,4 +1,4 @@
-"""The way most people meet DockerCoins: docker-compose up, then the scaling lesson, on a real Docker engine.
+"""As most people use DockerCoins: docker-compose up, then the scaling lesson, on a real Docker engine.
 
 The tests go through one run of the application, in their order. What the images are is in test_images.py.
 
@@ -26,13 +26,13 @@ ROOM = 0.02 if SECONDS >= 120 else 0.05
 
 
 def hashes():
-    """As the web UI counts them; 0 as long as it does not."""
+    """The counter in the web UI; 0 while it has none."""
     found = re.search(r'"hashes":"(\d+)"', get("http://localhost:8000/json")[1])
     return int(found.group(1)) if found else 0
 
 
 def await_mining():
-    """Until hashes are counted that were not."""
+    """Waits until the counter moves."""
     begun = hashes()
     eventually(lambda: hashes() > begun, 20, what="a hash counted")
 
@@ -49,7 +49,7 @@ def is_listening(port):
 
 
 def cpu_seconds(docker, compose, *services):
-    """What the one process of each of these containers has used."""
+    """CPU time of the process of each of these containers."""
     containers = [each for service in services for each in compose.containers(service)]
     pids = docker("inspect", "--format", "{{.State.Pid}}", *containers).split()
     stats = [read(f"/proc/{pid}/stat").rpartition(")")[2].split() for pid in pids]
@@ -57,7 +57,7 @@ def cpu_seconds(docker, compose, *services):
 
 
 def stop_and_check(compose, docker, figure):
-    """`stop` with ten workers is quick, and every service ends in good order."""
+    """`stop` with ten workers is quick, and every service ends with status 0."""
     scale(compose, 10)
     begun = time.monotonic()
     compose("stop")
@@ -69,7 +69,7 @@ def stop_and_check(compose, docker, figure):
 
 
 def check_lesson(compose, counts, seconds, figure):
-    """The result of scripts/lesson, which says that it holds."""
+    """The result of scripts/lesson, which must hold."""
     for _ in range(3):  # whoever shares this machine may be in the way of one run, not of all
         shown = compose.lesson("--json", "--workers", counts, "--seconds", f"{seconds:g}")
         if shown.returncode != 1:
@@ -88,13 +88,13 @@ def check_lesson(compose, counts, seconds, figure):
 def project(compose_1, built):
     """The images are built and nothing runs; at the end nothing runs either."""
     compose_1.down("--volumes", "--remove-orphans")
-    # Whoever else runs DockerCoins on this machine is given time to end.
+    # Another DockerCoins on this machine gets time to end.
     eventually(lambda: not any(is_listening(port) for port in (8000, 8001, 8002)), 120, 0.5, "free ports")
     yield compose_1
     compose_1.down("--volumes", "--remove-orphans")
 
 
-def test_up_shows_everybodys_log_until_control_c(project, docker):
+def test_up_shows_all_logs_until_ctrl_c(project, docker):
     process = project.start("up")
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")), daemon=True)
@@ -115,7 +115,7 @@ def test_up_shows_everybodys_log_until_control_c(project, docker):
     assert states.splitlines() == ["exited 0"] * 4
 
 
-def test_the_first_hash_is_counted_soon_and_ps_and_logs_show_what_the_course_says(project, figure):
+def test_the_first_hash_is_counted_soon_and_ps_and_logs_are_as_in_the_course(project, figure):
     project.down()
     begun = time.monotonic()
     project("up", "-d")
@@ -166,7 +166,7 @@ def test_ten_workers_find_the_bottleneck(project, docker, figure):
 
 def test_scripts_lesson_says_that_it_holds(project, figure):
     if project.command[-1] != "compose":
-        project("scale", "worker=3")  # the old way, which docker-compose 1.29 still knows
+        project("scale", "worker=3")  # the old command, which docker-compose 1.29 still has
         assert len(project.containers("worker")) == 3
     scale(project, 2)
     result = check_lesson(project, "1,2,3,10" if SECONDS > 8 else "1,10", SECONDS, figure)
@@ -193,7 +193,7 @@ services: {rng2: {image: "${REGISTRY-dockercoins-cpp}/rng:${TAG-v0.1}", networks
 """
 
 
-def test_prometheus_says_that_rng_is_saturated_and_two_behind_one_name_raise_the_ceiling(project, figure):
+def test_prometheus_shows_that_rng_is_saturated_and_two_rng_behind_one_name_raise_the_limit(project, figure):
     def ask(path):
         status, body = get(f"http://localhost:9090/api/v1/{path}")
         return json.loads(body)["data"] if status == 200 else {}
@@ -232,7 +232,7 @@ def test_prometheus_says_that_rng_is_saturated_and_two_behind_one_name_raise_the
 
 
 def test_the_lesson_on_compose_2(compose_2, project, docker, figure):
-    """up, ps, scale, a lesson that knows of a slower worker, stop, down."""
+    """up, ps, scale, a lesson with a slower worker, stop, down."""
     project.down("--volumes", "--remove-orphans")
     slow = "services: {worker: {environment: {DELAY_MS: 400}}}\n"
     pathlib.Path(compose_2.folder, "slow.yml").write_text(slow, "utf-8")

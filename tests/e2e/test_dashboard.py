@@ -32,16 +32,16 @@ def one_worker():
 
 @pytest.fixture(scope="module")
 def page(one_worker):
-    """The page with one worker, looked at for half a minute: for tests that change nothing."""
+    """The page with one worker, half a minute old: for tests that change nothing."""
     with Browser() as browser:
         browser.open(one_worker.url)
-        # Until the average has been computed from as much as it ever is.
+        # Until the average covers its whole window.
         eventually(lambda: sum(average is not None for _, _, average in browser.history()) > 25, 120, 0.5, "averages")
         yield browser
 
 
 def wait_for_speed(browser):
-    """Until there is a speed, not "not known"; gives its text."""
+    """Waits until the speed is known; returns its text."""
     return eventually(lambda: browser.text("speed") != "–" and browser.text("speed"), 40, 0.1, "a speed")
 
 
@@ -50,11 +50,11 @@ def speeds(rows):
 
 
 def polls(browser):
-    """How often the page has asked for the counters."""
+    """How often the page has read the counters."""
     return sum(each["request"]["url"].endswith("/json") for each in browser.network("Network.requestWillBeSent"))
 
 
-def test_it_loads_from_one_host_and_asks_once_a_second(one_worker):
+def test_it_loads_from_one_host_and_reads_once_a_second(one_worker):
     with Browser() as browser:
         browser.open(one_worker.url)
         wait_for_speed(browser)
@@ -72,7 +72,7 @@ def test_it_loads_from_one_host_and_asks_once_a_second(one_worker):
         assert len(sizes) > 8 and 140_000 < sum(sizes) < 250_000
 
 
-def test_without_the_chart_library_the_numbers_are_still_there(tmp_path):
+def test_the_numbers_are_shown_without_the_chart_library(tmp_path):
     os.chmod(tmp_path, 0o755)
     with dockercoins(1, ASSETS_DIR=tmp_path) as application, Browser() as browser:
         browser.open(application.url)
@@ -81,7 +81,7 @@ def test_without_the_chart_library_the_numbers_are_still_there(tmp_path):
 
 
 @of_the_page
-def test_with_one_worker_it_shows_fours_and_zeroes_and_redis_numbers(page, one_worker):
+def test_with_one_worker_it_shows_fours_and_zeroes_and_the_numbers_in_redis(page, one_worker):
     begun, before = time.monotonic(), int(one_worker.redis.command("GET", "hashes"))
     time.sleep(30)
     counted = int(one_worker.redis.command("GET", "hashes"))
@@ -96,7 +96,7 @@ def test_with_one_worker_it_shows_fours_and_zeroes_and_redis_numbers(page, one_w
     zeroes = instants.count(0)
     fours = sum(abs(speed - 4) < 0.5 for speed in instants)
     assert fours >= 3 and zeroes >= 2 and max(instants) < 14, instants  # some readings come late
-    # Seen, too: at half the height of the fours each zero is a hole in the area.
+    # It is visible, too: at half the height of the fours, each zero is a gap in the area.
     columns = page.columns(0.55)
     holes = sum(before and not after for before, after in itertools.pairwise(columns[columns.index(True):]))
     assert holes >= zeroes - 3
@@ -109,7 +109,7 @@ def test_pointer_and_graph_agree(page):
     then, speed = page.run("""return ["then", "speed-then"].map((id) => {
         const text = document.getElementById(id).textContent.trim();
         return id === "then" ? text.replace("at ", "") : text === "–" ? null : Number(text); })""")
-    # It stays under the pointer while the graph moves on.
+    # It stays under the pointer while the graph moves.
     eventually(lambda: page.text("then") not in ("", f"at {then}"), 10)
     ActionChains(page.driver).move_to_element(page.driver.find_element("tag name", "h1")).perform()
     assert page.text("then") == ""
@@ -122,7 +122,7 @@ def test_pointer_and_graph_agree(page):
     (lambda it: it.webui.send_signal(signal.SIGSTOP), lambda it: it.webui.send_signal(signal.SIGCONT), WEBUI_AWAY,
      "no response within 3 s"),
 ], ids=["Redis is stopped", "the web UI is stopped", "the web UI hangs"])
-def test_trouble_is_said_nothing_is_claimed_and_it_recovers(begin, end, state, reason):
+def test_errors_are_shown_without_numbers_and_it_recovers(begin, end, state, reason):
     with dockercoins(10) as application, Browser(PHONE) as browser:
         browser.open(application.url)
         eventually(lambda: len(speeds(browser.history())) >= 6, 60, 0.3, "some seconds of speed")
@@ -147,7 +147,7 @@ def test_trouble_is_said_nothing_is_claimed_and_it_recovers(begin, end, state, r
         wait_for_speed(browser)
         eventually(lambda: browser.number("average"), 60, 0.3, "an average again")
         rows = browser.history()
-        # rng gives 10 a second. Workers report up to 1.2 s late, so that all may report within one reading.
+        # rng serves 10 per second. Workers report up to 1.2 s late, so all may report within one reading.
         assert [speed for speed in speeds(rows) if not 0 <= speed <= 22] == [], rows
         assert [average for _, _, average in rows if average is not None and not 0 <= average <= 12] == [], rows
         assert browser.text("reason") == ""
@@ -176,7 +176,7 @@ def test_it_fits_the_screen(page, size, dark, smallest):
 
 
 @of_the_page
-def test_keyboard_and_screen_reader_get_the_graph_and_the_numbers(page):
+def test_the_graph_and_the_numbers_are_accessible_by_keyboard_and_screen_reader(page):
     def press(*keys):
         ActionChains(page.driver).send_keys(*keys).perform()
         return page.run("""const e = document.activeElement, graph = document.getElementById("graph");

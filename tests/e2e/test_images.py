@@ -12,7 +12,7 @@ from harness import eventually, free_port
 
 
 def test_the_expensive_part_of_the_four_builds_is_the_same():
-    """An engine builds a layer once only if every instruction up to it is the same, to the letter."""
+    """An engine reuses a layer only if every instruction up to it is exactly the same."""
     parts = set()
     for service in SERVICES:
         text = re.sub(r"^#.*\n", "", read(f"{service}/Dockerfile"), flags=re.MULTILINE)
@@ -22,7 +22,7 @@ def test_the_expensive_part_of_the_four_builds_is_the_same():
 
 @pytest.fixture(params=["classic", pytest.param("buildkit", marks=pytest.mark.release)])
 def tag(request, built, compose_2, figure):
-    """The tag of the images that one of the builders has made."""
+    """The tag of the images made by one of the builders."""
     if request.param == "classic":
         figure("build, s (0 or so when nothing has changed)", f"{built[1]:.0f}")
         assert built[1] < 960  # 4 minutes are promised for two idle CPUs
@@ -74,7 +74,7 @@ HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privil
 
 
 @pytest.mark.parametrize("options", [(), HARDENED], ids=["no option", "hardened"])
-def test_each_image_runs_by_itself_with_all_that_its_page_names_and_not_as_root(docker, built, options):
+def test_each_image_runs_by_itself_with_all_files_of_its_page_and_not_as_root(docker, built, options):
     for service in SERVICES:
         port = free_port()
         published = () if service == "worker" else ("--publish", f"{port}:80")
@@ -101,7 +101,7 @@ NEWER = ["openat2", "clone3", "statx", "faccessat2", "close_range", "rseq"]  # t
 
 @pytest.mark.parametrize("error, calls", [(38, NEWER), (1, NEWER[:1] + NEWER[2:]), (1, ["clone3"])],
                          ids=["unknown", "forbidden", "threads forbidden"])
-def test_each_image_serves_without_newer_system_calls_but_without_threads_says_what_helps(
+def test_each_image_serves_without_newer_system_calls_and_without_threads_says_what_to_do(
         docker, built, tmp_path, error, calls):
     profile = {"defaultAction": "SCMP_ACT_ALLOW",
                "syscalls": [{"names": calls, "action": "SCMP_ACT_ERRNO", "errnoRet": error}]}
@@ -121,7 +121,7 @@ def test_each_image_serves_without_newer_system_calls_but_without_threads_says_w
             assert service == "worker" or get(f"http://localhost:{port}/{page}")[0] == 200
 
 
-def test_a_slower_worker_is_one_command_and_little_is_sent_to_the_engine(docker, built, compose_1):
+def test_a_slower_worker_is_one_command_and_the_build_context_is_small(docker, built, compose_1):
     """The course's worker:v0.2."""
     name = f"{PREFIX}/worker:e2e-slow"
     said = run("docker", "build", "--file", "worker/Dockerfile", "--build-arg", "DELAY_MS=200", "--tag", name, ".",

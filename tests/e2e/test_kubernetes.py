@@ -1,4 +1,4 @@
-"""DockerCoins on a real cluster: that of kubectl's current context, in namespaces of the test's own.
+"""DockerCoins on a real cluster: that of kubectl's current context, in new namespaces.
 
 Skipped where there is none. The cluster needs the images of v0.1 and Redis:
 
@@ -31,14 +31,14 @@ PROGRAMS = (*SERVERS, "worker")
 REDIS = docker_engine.pinned_image("redis")
 IMAGES = [f"dockercoins-cpp/{name}:v0.1" for name in PROGRAMS] + [REDIS]
 
-# The pod "shell", from the one image with a shell that is there anyway.
+# The pod "shell", from Redis's image, which is on the cluster and has a shell.
 SHELL = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "shell", "labels": {"run": "shell"}}, "spec": {
     "securityContext": {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}},
     "terminationGracePeriodSeconds": 0,
     "containers": [{"name": "shell", "image": REDIS, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "3600"],
                     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}]}}
 
-# In a shell of that pod: `get NAME` is GET http://NAME/, by wget (Alpine) or by bash (Debian).
+# In that pod: `get NAME` is GET http://NAME/, with wget (Alpine) or bash (Debian).
 GET = r"""get() {
   if command -v wget >/dev/null; then
     wget -q -T 5 -O /dev/null "http://$1/"
@@ -57,7 +57,7 @@ POLL = GET + r'while :; do get "$1" && echo good || echo bad; sleep 0.1; done'
 
 
 class Namespace:
-    """namespace("get", "pods"): what kubectl says in a namespace of the cluster. Its failure fails the test."""
+    """namespace("get", "pods"): output of kubectl in a namespace. A failure fails the test."""
 
     def __init__(self, context, name):
         self.name = name
@@ -75,7 +75,7 @@ class Namespace:
                                 stderr=subprocess.STDOUT, text=True)
 
     def await_pods(self, name, number):
-        """Until it has so many, those counted that are about to end."""
+        """Waits until it has that many, terminating ones included."""
         eventually(lambda: len(self.get("pods", f"--selector=app={name}")["items"]) == number, 60, 0.2,
                    f"{number} of {name}")
 
@@ -101,7 +101,7 @@ class Namespace:
 
     def await_mining(self):
         def counter():
-            """Hashes so far; 0 while the web UI cannot tell."""
+            """Hashes so far; 0 while the web UI does not know."""
             try:
                 return measuring.read_counter(application.url).hashes
             except OSError:
@@ -112,12 +112,12 @@ class Namespace:
             eventually(lambda: counter() > begun, 60, 0.2, "a hash counted")
 
     def errors(self):
-        """What the workers have complained of."""
+        """Errors and warnings of the workers."""
         log = self("logs", "--selector=app=worker", "--tail=-1", "--prefix", "--max-log-requests=20")
         return [line for line in log.splitlines() if "ERROR" in line or "WARNING" in line]
 
     def httping(self, name):
-        """Seconds that GET / takes there, on average of five, from within."""
+        """Average seconds of five GET /, from inside the cluster."""
         said = self("exec", "shell", "--", "sh", "-c", HTTPING, "sh", *[name] * 5)
         times = [float(ended) - float(begun) for begun, ended in re.findall(rf"^{name} (\S+) (\S+)$", said, re.M)]
         assert len(times) == 5, said
@@ -126,7 +126,7 @@ class Namespace:
 
 @pytest.fixture(scope="module")
 def context():
-    """The current context of a cluster that answers, with the images there."""
+    """The current context of a cluster that responds and has the images."""
     if not shutil.which("kubectl"):
         pytest.skip("no cluster: kubectl is not installed")
     try:
@@ -166,14 +166,14 @@ def applied(context):
 
 @pytest.fixture
 def as_applied(applied):
-    """The same, with one pod of each again."""
+    """The same, scaled back to one pod each."""
     for name in PROGRAMS:
         applied.scale(name, 1)
     applied.await_pods("worker", 1)
     return applied
 
 
-def test_applying_it_again_changes_nothing_and_what_a_trainer_looks_at(as_applied):
+def test_applying_it_again_changes_nothing_and_logs_ports_and_flags_work(as_applied):
     """Logs, the port on every node, and health and metrics in images without a shell."""
     as_applied.scale("worker", 2)
     said = as_applied("apply", "--filename=k8s/")
@@ -198,7 +198,7 @@ def test_the_lesson(as_applied, figure):
                f"{step['speed']['measured']:.2f} hashes/s, rng {step['rng_ms']['measured']:.0f} ms, "
                f"hasher {step['hasher_ms']['measured']:.1f} ms, graph {step['graph']}")
         assert abs(step["speed"]["measured"] / min(step["workers"] / 0.3, 10) - 1) < 0.05
-    as_applied.await_pods("worker", 2)  # put back
+    as_applied.await_pods("worker", 2)  # restored
 
 
 def test_httping_by_short_name_finds_the_bottleneck_and_workers_end_at_once(as_applied, figure):
@@ -225,7 +225,7 @@ def test_a_rolling_restart_loses_no_loop(as_applied):
         for name in SERVERS:
             as_applied("rollout", "restart", f"deployment/{name}")
             as_applied.await_rollout(name)
-            as_applied.await_pods(name, 2)  # a rollout is over before the last old pod has ended
+            as_applied.await_pods(name, 2)  # a rollout is complete before the last old pod has ended
     finally:
         polling.terminate()
         polled = polling.communicate(timeout=30)[0].split()
@@ -233,7 +233,7 @@ def test_a_rolling_restart_loses_no_loop(as_applied):
     assert polled.count("good") > 20 and "bad" not in polled
 
 
-def test_an_rng_on_every_node_raises_the_ceiling(as_applied, figure):
+def test_one_rng_per_node_raises_the_limit(as_applied, figure):
     as_applied.scale("worker", 10)
     try:
         as_applied("apply", "--validate=strict", "--filename=lessons/1-rng-daemonset.yaml")
@@ -256,13 +256,13 @@ def test_an_rng_on_every_node_raises_the_ceiling(as_applied, figure):
 
 
 def test_the_courses_commands_deploy_it_side_by_side(context, applied):
-    """create deployment and expose, also where only root may listen on port 80."""
+    """create deployment and expose, also if only root may listen on port 80."""
     with fresh_namespace(context) as namespace:
         namespace("create", "deployment", "redis", f"--image={REDIS}")
         for name in PROGRAMS:
             namespace("create", "deployment", name, f"--image=dockercoins-cpp/{name}:v0.1")
         eventually(lambda: "Waiting for redis:6379" in namespace("logs", "deployment/worker", check=False), 120, 1,
-                   "a worker that waits quietly")
+                   "a worker that waits without errors")
         for name, port in (("redis", 6379), ("rng", 80), ("hasher", 80)):
             namespace("expose", "deployment", name, f"--port={port}")
         namespace("expose", "deployment", "webui", "--type=NodePort", "--port=80")

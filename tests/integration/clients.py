@@ -1,4 +1,4 @@
-"""Clients of the services: sockets, and HTTP as a test wants to send and see it; and how long an answer takes."""
+"""Clients of the services: sockets and HTTP, exactly as a test needs to send and see it, and response times."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ def open_socket(port, host="127.0.0.1", timeout=10.0, receive_buffer=None):
 
 
 def read_to_end(connection):
-    """All bytes until the other side closes (or resets: what came before counts)."""
+    """All bytes until the other side closes, or resets."""
     received = bytearray()
     with contextlib.suppress(ConnectionError):
         while data := connection.recv(262144):
@@ -33,7 +33,7 @@ def read_to_end(connection):
 
 
 def raw(port, data, timeout=10.0, host="127.0.0.1"):
-    """Sends the bytes and returns all that comes back until the other side closes."""
+    """Sends the bytes and returns all bytes received until the other side closes."""
     with open_socket(port, host, timeout) as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(data)
@@ -41,7 +41,7 @@ def raw(port, data, timeout=10.0, host="127.0.0.1"):
 
 
 def collect(connections, timeout=10.0):
-    """Reads all of these to their ends at once. Returns (bytes, time.monotonic() at the end) for each, in order."""
+    """Reads all of these to their ends in parallel. Returns (bytes, time.monotonic() at the end) for each, in order."""
     deadline = time.monotonic() + scale(timeout)
     received = {connection: bytearray() for connection in connections}
     ends = {}
@@ -63,7 +63,7 @@ def collect(connections, timeout=10.0):
 
 
 class Answer:
-    """An HTTP answer taken apart; .headers have lower-case names, and repeated ones are joined by ', '."""
+    """A parsed HTTP response. .headers have lower-case names; repeated ones are joined by ', '."""
 
     def __init__(self, data):
         head, separator, self.body = data.partition(b"\r\n\r\n")
@@ -83,14 +83,14 @@ class Answer:
 
 
 def ask(port, data, timeout=10.0, host="127.0.0.1"):
-    """As raw(), but the answer taken apart."""
+    """Like raw(), but the response is parsed."""
     return Answer(raw(port, data, timeout, host))
 
 
 def answer_after_sending(port, start, pieces):
-    """The answer to a client that sends all of this before it looks at the answer.
+    """The response to a client that sends all of this before it reads.
 
-    A refused client is listened to for a second: where a busy machine makes the sending last longer, it tries again.
+    The service reads a refused client for a second. If a busy machine takes longer to send, it tries again.
     """
     for _ in range(5):
         begun = time.monotonic()
@@ -105,7 +105,7 @@ def answer_after_sending(port, start, pieces):
 
 
 def http(port, method, path, body=None, headers=None, timeout=10.0, host="127.0.0.1"):
-    """One request through Python's own client. Returns (status, headers, body)."""
+    """One request with Python's own client. Returns (status, headers, body)."""
     with contextlib.closing(HTTPConnection(host, port, timeout=scale(timeout))) as connection:
         connection.request(method, path, body=body, headers=headers or {})
         response = connection.getresponse()
@@ -113,14 +113,14 @@ def http(port, method, path, body=None, headers=None, timeout=10.0, host="127.0.
 
 
 def request_bytes(target="/", *headers, method="GET", version="1.1", body=None):
-    """An HTTP request, with a Content-Length where there is a body."""
+    """An HTTP request, with Content-Length if there is a body."""
     length = [] if body is None else [f"Content-Length: {len(body)}"]
     lines = [f"{method} {target} HTTP/{version}", "Host: x", *headers, *length, "", ""]
     return "\r\n".join(lines).encode("latin-1") + (body or b"")
 
 
 def assert_answer(answer, status, body, content_type="text/plain; charset=utf-8", **headers):
-    """Compares the whole answer: it has no other header. `cache_control=` stands for Cache-Control."""
+    """Compares the whole response: it has no other header. `cache_control=` means Cache-Control."""
     assert (answer.status, answer.body) == (status, body)
     more = {name.replace("_", "-"): value for name, value in headers.items()}
     assert answer.headers == {"connection": "close", "content-length": str(len(body)),
@@ -128,7 +128,7 @@ def assert_answer(answer, status, body, content_type="text/plain; charset=utf-8"
 
 
 def receive(connection, size):
-    """The next `size` bytes, fewer where the other side closes before."""
+    """The next `size` bytes; fewer if the other side closes first."""
     data = bytearray()
     while len(data) < size and (piece := connection.recv(min(size - len(data), 262144))):
         data += piece
@@ -136,7 +136,7 @@ def receive(connection, size):
 
 
 def quickest(action, enough, tries=5):
-    """The least time that it takes in a few tries, of which the first below `enough` seconds is the last.
+    """The shortest time of a few tries. The first below `enough` seconds is the last try.
 
     For an upper bound with little room: a busy machine delays one try, not all of them.
     """
@@ -150,7 +150,7 @@ def quickest(action, enough, tries=5):
 
 @contextlib.contextmanager
 def dripping(connections, data=b"x" * 1000):
-    """Sends a byte of `data` to each of the connections every 50 ms."""
+    """Sends a byte of `data` on each of the connections every 50 ms."""
     ended = threading.Event()
 
     def drip():

@@ -1,4 +1,4 @@
-"""Stand-ins for neighbours that misbehave in ways that the real ones cannot, and for networks that fail.
+"""Fake services that misbehave in ways that the real ones cannot, and networks that fail.
 
 FakeHttp    an rng or a hasher that answers whatever a test wants: wrong, late, in part, or not at all
 RedisProxy  stands before a real Redis, and can break a connection before or after one of its commands
@@ -26,17 +26,17 @@ HANG = "hang"  # say nothing more, and keep the connection
 
 
 def http_answer(body, status="200 OK"):
-    """The bytes of an answer. It leaves the connection open: who uses it again is found out."""
+    """The bytes of a response. It leaves the connection open, so that a test sees who uses it again."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def random_bytes(_request):
-    """What a good rng answers, some milliseconds later: a worker without DELAY would fill the machine."""
+    """A good rng's response, some milliseconds later: a worker without DELAY would use all CPU."""
     return [0.005, http_answer(os.urandom(32))]
 
 
 def digest(request):
-    """What a good hasher answers."""
+    """A good hasher's response."""
     return http_answer(hashlib.sha256(request.body).hexdigest().encode())
 
 
@@ -47,7 +47,7 @@ def bytes_whose_digest_begins_with(start, prefix=b""):
 
 
 class Server:
-    """Listens on a port, and calls serve(connection) for each in a thread of its own; a context manager."""
+    """Listens on a port, and calls serve(connection) for each connection in its own thread; a context manager."""
 
     def __init__(self, port=0, host="127.0.0.1", namespace=None):
         self.host = host
@@ -72,7 +72,7 @@ class Server:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def listen(self):
-        """Takes connections, from now on or again."""
+        """Accepts connections from now on."""
         make = self.namespace.socket if self.namespace else socket.socket
         self._listener = listener = make(_family(self.host))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,7 +82,7 @@ class Server:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def refuse(self):
-        """Takes no more connections: they are refused. Those that exist live on."""
+        """Refuses new connections. Existing ones stay open."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self._listener.close()
@@ -125,7 +125,7 @@ class Request:
 
 
 class FakeHttp(Server):
-    """An HTTP service that answers what `answer(request)` returns.
+    """An HTTP service that responds with what `answer(request)` returns.
 
     That is bytes, sent as they are, or a list of steps: bytes to send, a number of seconds to wait, CLOSE,
     RESET, HANG. `answer` may be replaced at any time. Every request is put into .requests.
@@ -165,7 +165,7 @@ class FakeHttp(Server):
 
 
 class RedisProxy(Server):
-    """Stands before a real Redis and sees its commands one by one: .commands, lists of bytes.
+    """A proxy for a real Redis, which sees its commands one by one: .commands, lists of bytes.
 
     .break_before = b"INCRBY" breaks the connection instead of passing the next such command on, .break_after
     lets Redis carry it out and breaks the connection instead of passing the reply on; .broken is then set.
@@ -215,7 +215,7 @@ class RedisProxy(Server):
                 target.sendall(b"*%d\r\n" % len(command) + words)
 
     def pass_back(self, connection, data):
-        """Passes on what Redis says."""
+        """Passes on the replies of Redis."""
         if connection is self._swallow:
             self.broken.set()
             raise OSError("broken on purpose")
@@ -230,7 +230,7 @@ class RedisProxy(Server):
 
 
 class Namespace:
-    """A machine's worth of network: with its own loopback interface, /etc/hosts and /etc/resolv.conf.
+    """A network like another machine's: with its own loopback interface, /etc/hosts and /etc/resolv.conf.
 
     Start a Service in it with prefix=namespace.prefix, and a Server with namespace=namespace. Names come from
     set_hosts(); every other one is asked of 127.0.0.1:53 in here (or as `resolv` says), where nobody listens
@@ -267,14 +267,14 @@ class Namespace:
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--"]
 
     def set_hosts(self, text):
-        """What /etc/hosts says from now on."""
-        # In place, as the mount is of this very file, and never empty in between.
+        """Replaces /etc/hosts."""
+        # In place, because this very file is mounted, and never empty in between.
         with open(os.path.join(self._files.name, "hosts"), "r+", encoding="ascii") as file:
             file.write("127.0.0.1 localhost\n" + text)
             file.truncate()
 
     def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
-        """A new socket in here, for the test's own use."""
+        """A new socket in this network, for the test."""
         made = []
 
         def make():  # in a thread, which alone moves. (os.setns came with Python 3.12.)

@@ -1,4 +1,4 @@
-"""Starts the real programs and a real Redis for the integration tests, and has all that these tests share.
+"""Starts the real programs and a real Redis for the integration tests; and what these tests share.
 
 Nothing here knows the services' insides: a test sees what a client, an operator or a log reader sees.
 Everything can run in parallel (pytest-xdist): ports are reserved across processes, folders are temporary.
@@ -25,7 +25,7 @@ from waiting import BIN, REPO, SANITIZED, SLOW, STOPS_WITHIN, eventually, scale
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SANITIZER_REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 
-# A thousand connections from one test process need more than the usual soft limit of 1,024 open files.
+# A thousand connections of one test process need more than the usual soft limit of 1,024 open files.
 _, _files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _files))
 
@@ -37,7 +37,7 @@ _next_port = 10000 + (os.getpid() * 61) % 20000
 
 
 def free_port():
-    """A TCP port that nobody listens on and that no other test process will be given.
+    """A TCP port that nobody listens on, and that no other test process gets.
 
     It is below the range from which the kernel takes ports for outgoing connections. An abstract Unix socket of
     that name, held until this process ends, is the reservation.
@@ -58,7 +58,7 @@ def free_port():
 
 
 class Blackhole:
-    """A port where connecting never succeeds and never fails: its listen queue is full and nobody accepts."""
+    """A port where connecting neither succeeds nor fails: its listen queue is full and nobody accepts."""
 
     def __enter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
@@ -79,25 +79,25 @@ def _succeeds(*command):
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-# Whether a test may have a network, mounts and processes of its own: needs root, and more than Docker gives
-# it by default.
+# Whether a test may make network, mount and process namespaces: that needs root, and more rights than Docker
+# gives by default.
 NAMESPACES = (os.geteuid() == 0 and all(shutil.which(tool) for tool in ("unshare", "nsenter", "ip", "curl"))
               and _succeeds("unshare", "--net", "--mount", "--pid", "--fork", "true"))
 needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
 
-# A command prefix that gives a network of its own (loopback only): every port is free there. Needs NAMESPACES.
+# A command prefix for a network with loopback only, where every port is free. Needs NAMESPACES.
 OWN_NETWORK = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 
 def in_network_of(pid, *command, **options):
-    """Runs a command to its end in the network of that process."""
+    """Runs a command in the network of that process."""
     return subprocess.run(["nsenter", "--target", str(pid), "--net", *command], capture_output=True, text=True,
                           timeout=scale(20), check=False, **options)
 
 
 # -------------------------------------------------------------------------------------------------- processes
 
-# Sanitizers of older compilers stumble over today's wide address space randomisation: it is off for them.
+# Sanitizers of older compilers fail with today's wide address space randomisation, so it is off for them.
 PERSONALITY = ["setarch", "-R"] if SANITIZED and _succeeds("setarch", "-R", "true") else []
 
 
@@ -105,7 +105,7 @@ def base_environment():
     env = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
     if SANITIZED:
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
-        # A service that its deadline ends leaves threads that have ended and were not joined.
+        # When the deadline ends a service, it leaves threads that were not joined.
         env.setdefault("TSAN_OPTIONS", "halt_on_error=1:report_thread_leaks=0:atexit_sleep_ms=0")
     return env | {"PATH": PATH}
 
@@ -117,14 +117,14 @@ def binary(name):
 
 
 def run(name, *args, prefix=(), path=None, timeout=20, **env):
-    """Runs a binary to its end with only the given environment. For what ends by itself: flags, bad settings."""
+    """Runs a binary with only the given environment. For what ends by itself: flags, bad settings."""
     return subprocess.run([*prefix, *PERSONALITY, path or binary(name), *args], capture_output=True, text=True,
                           env=base_environment() | {key: str(value) for key, value in env.items()},
                           timeout=scale(timeout), stdin=subprocess.DEVNULL, check=False)
 
 
 class Service:
-    """One of the four programs, as a process; a context manager that expects status 0 on TERM if it still runs.
+    """One of the four programs, as a process; a context manager that stops it with TERM and expects status 0.
 
     Service("rng", DELAY_MS=50) starts rng with that setting, PORT=0, BIND_ADDRESS=127.0.0.1, ADMIN_PORT=0 and nothing
     else but a PATH. None leaves a variable out. webui gets FILES_DIR of the repository and ASSETS_DIR of Debian.
@@ -174,7 +174,7 @@ class Service:
 
     @property
     def port(self):
-        """The port it serves on; waits until it says so."""
+        """The port that it serves on; waits for its log line."""
         if self._port is None:
             self._port = int(self.wait_for_line(rf"{self.name.upper()} running on port (\d+)$", 10).group(1))
         return self._port
@@ -188,11 +188,11 @@ class Service:
         return "\n".join(self.lines)
 
     def access_lines(self):
-        """The access log so far: the lines with a Common Log Format time in them."""
+        """The access log so far: lines with a Common Log Format time."""
         return [line for line in self.stdout if re.search(r" - - \[\d\d/\w{3}/\d{4}:", line)]
 
     def wait_for_line(self, pattern, timeout=5.0, start=0):
-        """The first line from lines[start] on in which the regular expression occurs, as a match."""
+        """The first line from lines[start] on that contains the regular expression, as a match."""
         at = start
 
         def look():
@@ -208,11 +208,11 @@ class Service:
         return eventually(look, timeout, what=f"a line {pattern!r} of {self.name}")
 
     def stop_reading(self):
-        """From now on nobody reads its stdout and stderr: the pipes fill up and its writes block."""
+        """Stops reading its stdout and stderr: the pipes fill up and its writes block."""
         self._reading.clear()
 
     def hang_up(self):
-        """Closes the reading ends of its stdout and stderr: from now on its writes fail (EPIPE)."""
+        """Closes the reading ends of its stdout and stderr: its writes fail (EPIPE)."""
         self._hung_up = True
         self._reader.join(scale(5))
 
@@ -224,7 +224,7 @@ class Service:
         return self.process.wait(scale(timeout))
 
     def stop(self, sig=signal.SIGTERM, timeout=10.0):
-        """Sends the signal and waits; its log is then complete. Returns (exit status, seconds it took)."""
+        """Sends the signal and waits for the end. Its log is then complete. Returns (exit status, seconds)."""
         self._stopped_by_test = True
         begun = time.monotonic()
         self.send_signal(sig)
@@ -262,7 +262,7 @@ class Service:
             raise AssertionError(f"{self.name} {problem}")
 
     def _read(self):
-        """Keeps what comes from both streams, line by line, until they have ended."""
+        """Collects the lines of both streams until they end."""
         process = self.process
         with selectors.DefaultSelector() as selector, process.stdout, process.stderr:
             for stream, lines in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
@@ -283,14 +283,14 @@ class Service:
 
 
 def alone(name, **options):
-    """A Service without neighbours: nobody listens at its Redis."""
+    """A Service alone: nobody listens at its Redis."""
     if name in ("webui", "worker"):
         options = {"REDIS_URL": "redis://127.0.0.1:1"} | options
     return Service(name, **options)
 
 
 def wait_until_up(service):
-    """Until it serves, or the worker looks for its Redis."""
+    """Waits until it serves, or the worker looks for its Redis."""
     service.wait_for_line("running on port|INFO:worker:Waiting for", 10)
 
 
@@ -306,7 +306,7 @@ def listening(pid):
 
 
 def private_kib(pid):
-    """Memory that is the process's own, in KiB. (Private_Dirty also counts a program just built, not yet on disk.)"""
+    """Private memory of the process, in KiB. (Private_Dirty also counts a program just built, not yet on disk.)"""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
         return int(re.search(r"^Anonymous:\s+(\d+) kB", rollup.read(), re.MULTILINE).group(1))
 
@@ -344,7 +344,7 @@ class Redis:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self):
-        """Starts it (again, on the same port) and waits until it answers."""
+        """Starts it (again on the same port) and waits until it replies."""
         options = (f"--port {self.port} --bind 127.0.0.1 --dir {self.folder} --appendonly yes --appendfsync always "
                    "--daemonize no --databases 16 --maxclients 5000 --loglevel warning --save")
         self.process = subprocess.Popen(["redis-server", *options.split(), "", *self.options], env={"PATH": PATH},
@@ -361,7 +361,7 @@ class Redis:
             return False
 
     def stop(self):
-        """Ends it in good order."""
+        """Stops it normally."""
         self._disconnect()
         self.process.terminate()
         self.resume()
@@ -374,14 +374,14 @@ class Redis:
         self.process.wait()
 
     def pause(self):
-        """Makes it hang: connections are still taken (by the kernel), nothing is answered."""
+        """Makes it hang: the kernel still accepts connections, but nothing replies."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
     def command(self, *words, timeout=10.0):
-        """Sends one command over a connection that is kept, and returns the reply."""
+        """Sends one command over a persistent connection, and returns the reply."""
         if self._connection is None:
             self._connection = open_socket(self.port, timeout=timeout)
             self._buffer = self._connection.makefile("rb")
@@ -418,7 +418,7 @@ class Redis:
 
 
 def counted(redis):
-    """The loops that the workers have told Redis of."""
+    """The loops that Redis has counted."""
     return int(redis.command("GET", "hashes") or 0)
 
 

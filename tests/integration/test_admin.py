@@ -1,4 +1,4 @@
-"""The admin port: health for whoever runs the services, never behind the work."""
+"""The admin port: health checks that never wait for the work."""
 
 import contextlib
 
@@ -18,7 +18,7 @@ def served(request):
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_health_is_ok_with_every_version_of_http_and_head_alike(served, path):
+def test_health_is_ok_with_every_version_of_http_and_with_head(served, path):
     answers = [ask(served.admin_port, f"{method} {path} HTTP/1.{version}\r\nHost: x\r\n\r\n".encode())
                for method, version in (("GET", 1), ("GET", 0), ("HEAD", 1))]
     assert [(answer.status, answer.body) for answer in answers] == [(200, b"ok\n"), (200, b"ok\n"), (200, b"")]
@@ -27,7 +27,7 @@ def test_health_is_ok_with_every_version_of_http_and_head_alike(served, path):
                                   "cache-control": "no-store", "connection": "close"}
 
 
-def test_nothing_else_is_served_there_and_nothing_is_logged(served):
+def test_nothing_else_is_served_on_it_and_nothing_is_logged(served):
     for path in ("/", "/healthz/", "/healthzz", "/32", "/json"):
         assert http(served.admin_port, "GET", path)[0] == 404
     refused = ask(served.admin_port, b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
@@ -70,7 +70,7 @@ def test_incomplete_requests_do_not_delay_a_probe():
 
 
 @pytest.mark.parametrize("name", [*SERVING, "worker"])
-def test_the_flag_prints_the_metrics_of_the_running_service_or_why_there_are_none(name):
+def test_metrics_flag_prints_the_metrics_of_the_running_service_or_why_there_are_none(name):
     with alone(name, admin=True) as one:
         wait_until_up(one)
         said = run(name, "--metrics", ADMIN_PORT=one.admin_port, BIND_ADDRESS="0.0.0.0")

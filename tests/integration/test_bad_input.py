@@ -1,4 +1,4 @@
-"""Whatever is sent gets a 4xx or a closed connection, and the service goes on serving others."""
+"""Bad input gets a 4xx or a closed connection, and the service continues to serve others."""
 
 import contextlib
 import random
@@ -15,7 +15,7 @@ GOOD = {"rng": "/32", "hasher": "/", "webui": "/index.html", "admin": "/healthz"
 
 @contextlib.contextmanager
 def service(name):
-    """One of the programs, with its .target_port and a .good request that it must always answer."""
+    """One of the programs, with its .target_port and a .good request, which must always succeed."""
     settings = {"REDIS_URL": "redis://127.0.0.1:1"} if name == "webui" else {"DELAY_MS": 0}
     with Service("rng" if name == "admin" else name, admin=name == "admin", **settings) as one:
         one.target_port = one.port if name != "admin" else (one.port and one.admin_port)
@@ -38,7 +38,7 @@ def post(*headers):
 
 TLS = bytes.fromhex("16030100f5010000f10303" + "ab" * 32 + "20" + "cd" * 32 + "001413011302130301000094")
 
-# By the statuses that they may get; 0 is a connection that is closed without an answer.
+# By the statuses that they may get; 0 is a connection closed without a response.
 BAD = {
     (400,): [
         *(line + b"\r\nHost: x\r\n\r\n" for line in (
@@ -71,7 +71,7 @@ BAD = {
 
 
 def send(port, data, then_close):
-    """Sends all of it, as far as the other side takes it, and returns what comes back."""
+    """Sends as much of it as the other side accepts, and returns the response."""
     with open_socket(port) as connection:
         with contextlib.suppress(OSError):
             connection.sendall(data)
@@ -83,7 +83,7 @@ def send(port, data, then_close):
 def test_bad_input_gets_a_4xx_or_a_closed_connection(served):
     for statuses, requests in BAD.items():
         for data in requests:
-            # Where more could come that makes it a request, the service waits for that.
+            # Where more bytes could complete it, the service waits for them.
             received = send(served.target_port, data, then_close=0 in statuses)
             answer = Answer(received) if received or 0 not in statuses else None
             assert (answer.status if answer else 0) in statuses, data[:200]
@@ -94,7 +94,7 @@ def test_bad_input_gets_a_4xx_or_a_closed_connection(served):
 
 @pytest.mark.slow
 def test_a_request_has_ten_seconds_to_arrive_and_a_large_body_more():
-    """Half-sent and dripping ones get 408 then, one that said nothing a closed connection."""
+    """Then half-sent and slow ones get 408, and a silent one a closed connection."""
     starts = [b"", b"GET / HT", b"GET / HTTP/1.1\r\nX-Half", b"GET / HTTP/1.1\r\n"]
     with contextlib.ExitStack() as stack:
         services = [stack.enter_context(service(name)) for name in ("rng", "hasher", "webui")]

@@ -1,8 +1,8 @@
 """The figures that the project promises, measured on the release binaries (without pytest's -n).
 
-Each prints what it measured; run with -s to see it. DOCKERCOINS_FIGURE_SECONDS is how long each speed is measured: 12
-by default. From 120 on the machine is taken to be quiet, and the promised 2 % and milliseconds are asserted; before
-that only what holds on a busy one, too.
+Each prints what it measured; run with -s to see it. DOCKERCOINS_FIGURE_SECONDS is how long each speed is measured (12).
+From 120 on the machine must be quiet: then the promised 2 % and milliseconds are asserted. Below that, only what also
+holds on a busy machine.
 """
 
 import concurrent.futures
@@ -20,7 +20,7 @@ import pytest
 
 from harness import PATH, SANITIZED, Mine, Service, ask, binary, counted, eventually, http, private_kib
 
-pytestmark = [pytest.mark.figures, pytest.mark.skipif(SANITIZED, reason="they hold for uninstrumented binaries")]
+pytestmark = [pytest.mark.figures, pytest.mark.skipif(SANITIZED, reason="for binaries without instrumentation")]
 
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 12)
 QUIET = SECONDS >= 120
@@ -29,7 +29,7 @@ SERVICES = ("worker", "rng", "hasher", "webui")
 
 @pytest.fixture
 def figure(record_property, capsys):
-    """Shows a measured figure, and keeps it in the report."""
+    """Prints a measured figure, and puts it in the report."""
 
     def show(name, value):
         record_property(name, value)
@@ -42,8 +42,8 @@ def figure(record_property, capsys):
 def speed_of(mine):
     """Hashes per second over some SECONDS, from one change of the counter to another.
 
-    One worker's update is 4 loops at once: over a fixed window the rate would be off by as much. With several workers
-    the two ends have to lie at the same point of their pattern: a whole number of changes each.
+    A worker counts 4 loops at once, so over a fixed window the rate would be off by up to 4 loops. With several workers
+    the window is a whole number of changes for each.
     """
     def next_change():
         before = counted(mine.redis)
@@ -69,7 +69,7 @@ def test_the_four_binaries_have_at_most_13_mb_and_are_static(figure):
 
 
 def test_private_memory_stays_small_with_ten_clients(figure):
-    """Ten workers mine, ten browsers poll and all metrics are read, for a while; every worker is looked at."""
+    """For a while ten workers mine, ten browsers poll and all metrics are read. Every worker is measured."""
     with Mine(10, admin=True) as mine, Service("webui", admin=True, REDIS_URL=mine.redis.url) as webui:
         services = (mine.rng, mine.hasher, webui, *mine.workers)
         with concurrent.futures.ThreadPoolExecutor(10) as browsers:
@@ -89,7 +89,7 @@ def test_private_memory_stays_small_with_ten_clients(figure):
 
 
 def test_speed(figure):
-    """Three applications beside each other, which mostly sleep; then ten workers, who wait for rng."""
+    """Three applications side by side, which mostly sleep; then ten workers, which wait for rng."""
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor() as pool:
         mines = [stack.enter_context(Mine(workers)) for workers in (1, 2, 3)]
         speeds = dict(zip((1, 2, 3), pool.map(speed_of, mines)))
@@ -106,7 +106,7 @@ def test_speed(figure):
 
 
 def httping(port, count):
-    """The median of what httping -c COUNT shows: milliseconds, with a second between answer and next request."""
+    """The median of httping -c COUNT, in milliseconds: one second from each response to the next request."""
     milliseconds = []
     for number in range(count):
         time.sleep(1 if number else 0)
@@ -117,7 +117,7 @@ def httping(port, count):
 
 
 def test_a_thousand_workers_at_one_rng(figure):
-    """As processes on this machine; on a quiet one until each has had its turn."""
+    """As processes on this machine; on a quiet one until each has had a turn."""
     count = 1000
     with Mine(0) as mine, tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         env = {"PATH": PATH, "ADMIN_PORT": "0", **mine.urls}
@@ -141,12 +141,12 @@ def test_a_thousand_workers_at_one_rng(figure):
         figure("1,000 workers", f"rng answers {rate:.3f} requests/s, all stopped in {time.monotonic() - begun:.2f} s")
         lines = [line for log in pathlib.Path(folder).iterdir() for line in log.read_text().splitlines()]
         said = [re.match(r"INFO:worker:(?:(\d+) units of work done|Coin found)", line) for line in lines]
-        assert [line for line, known in zip(lines, said) if not known] == [], "no worker has had any trouble"
+        assert [line for line, known in zip(lines, said) if not known] == [], "no worker had an error"
         assert statuses == {0}
         assert (9.8 if QUIET else 8) <= rate <= 10.1
         answered = sum('"POST / HTTP/1.1" 200 64' in line for line in mine.hasher.access_lines())
         updates, stored = sum(int(known[1] or 0) for known in said), counted(mine.redis)
         assert answered - count <= updates <= stored <= answered
-        assert updates == stored or not QUIET, "a stop may end a worker between Redis's word and its own"
-        # rng has seen them all leave, and goes on.
+        assert updates == stored or not QUIET, "a stop may end a worker after Redis has counted, but before it logs"
+        # rng has noticed that they have gone, and continues.
         assert httping(mine.rng.port, 1) < 5000

@@ -1,4 +1,4 @@
-"""hasher: the SHA-256 of whatever is posted, many at a time."""
+"""hasher: the SHA-256 of each body, many requests at a time."""
 
 import contextlib
 import gzip
@@ -28,7 +28,7 @@ def post(body, *headers, **more):
 
 
 def head(*headers, target="/", method="POST"):
-    """The head of a request whose body is still to come."""
+    """The head of a request, without its body."""
     return request_bytes(target, *headers, method=method)
 
 
@@ -53,12 +53,12 @@ def assert_digest(answer, body):
 
 @pytest.fixture(scope="module")
 def hasher():
-    """A hasher that answers at once, for what has nothing to do with time."""
+    """A hasher without delay, for tests that do not depend on time."""
     with Service("hasher", DELAY_MS=0) as service:
         yield service
 
 
-def test_the_root_says_who_it_is_and_refusals_come_without_delay():
+def test_the_root_names_the_service_and_refusals_come_without_delay():
     with Service("hasher", DELAY_MS=8000) as hasher:
         port = hasher.port
         begun = time.monotonic()
@@ -91,7 +91,7 @@ def test_hashes_the_raw_bytes_whatever_their_content_type(hasher, header):
         assert_digest(ask(hasher.port, chunked(body[:3], body[3:], headers=[header])), body)
 
 
-def test_hashes_a_body_whatever_its_size_and_that_of_its_chunks(hasher):
+def test_hashes_a_body_whatever_its_size_and_its_chunks_sizes(hasher):
     body = os.urandom(1_000_000)
     for size in (1, 7, 255, 4096, 4097, 16384, 70000):
         part = body[:size * 100]
@@ -105,12 +105,12 @@ def test_hashes_a_body_whatever_its_size_and_that_of_its_chunks(hasher):
     (b"00005\r\nhello\r\n0000\r\n\r\n", b"hello"), (b"aB\r\n" + b"z" * 171 + b"\r\n0\r\n\r\n", b"z" * 171),
     (b"2\r\nhe\r\n3\r\nllo\r\n0\r\nX-Trailer: yes\r\nContent-Length: 3\r\n\r\n", b"hello"),
 ], ids=["empty", "extensions", "leading zeros", "hexadecimal", "trailers"])
-def test_understands_all_of_the_chunked_form(hasher, body, hashed):
+def test_understands_every_form_of_chunked_encoding(hasher, body, hashed):
     assert_digest(ask(hasher.port, CHUNKED + body), hashed)
 
 
 @pytest.mark.parametrize("size", ["zz", "", "4", "fffffffffffffffff"])
-def test_a_body_in_garbled_chunks_is_refused(hasher, size):
+def test_a_body_in_malformed_chunks_is_refused(hasher, size):
     assert ask(hasher.port, CHUNKED + size.encode() + b"\r\nhello\r\n0\r\n\r\n").status in (400, 413)
 
 
@@ -124,7 +124,7 @@ PYTHON_REQUESTS = ["User-Agent: python-requests/2.18.4", "Accept-Encoding: gzip,
     (request_bytes("http://hasher:80/?x", method="POST", body=b"hello"), b"hello"),
 ], ids=["the original's worker", "chunked", "neither", "more than the length", "1.0", "absolute target"])
 def test_a_request_may_come_in_parts_and_its_client_may_close_its_sending_side(hasher, request_, body):
-    """With neither a length nor chunks the body is empty."""
+    """Without a length and without chunks, the body is empty."""
     assert_digest(ask(hasher.port, request_), body)
     with open_socket(hasher.port) as connection:
         for part in (request_[:3], request_[3:-5], request_[-5:]):
@@ -167,7 +167,7 @@ def test_sends_no_100_continue_before_a_refusal(hasher, target, method, size, st
 @pytest.mark.parametrize("start, piece, end", [
     (head(f"Content-Length: {LIMIT}"), PIECE, b""), (CHUNKED, chunk(PIECE), b"0\r\n\r\n")],
     ids=["length", "chunked"])
-def test_exactly_the_limit_is_hashed_in_flat_memory(hasher, start, piece, end):
+def test_a_body_of_exactly_the_limit_is_hashed_in_flat_memory(hasher, start, piece, end):
     ask(hasher.port, post(b"warm up"))
     before = highest = private_kib(hasher.pid)
     with open_socket(hasher.port, timeout=30) as connection:
@@ -194,12 +194,12 @@ MANY_PIECES = [b"x" * 100000] * 50
     (CHUNKED + b"4000001\r\n" + PIECE * 64, MANY_PIECES, 413),
 ], ids=["404", "405", "404 chunked", "413 declared", "413 counted", "413 in one chunk"])
 def test_a_refusal_reaches_a_client_that_is_still_sending(hasher, start, pieces, status):
-    """It sends before it looks at the answer: that must not have been lost to a reset."""
+    """It sends everything before it reads: the response must not be lost to a reset."""
     answer = answer_after_sending(hasher.port, start, list(pieces))
     assert (answer.status, answer.body) == (status, {404: NO_PATH, 405: NO_METHOD, 413: TOO_LARGE}[status])
 
 
-def test_a_refused_client_that_does_not_stop_sending_is_cut_off_after_a_second(hasher):
+def test_a_refused_client_that_keeps_sending_is_cut_off_after_a_second(hasher):
     def cut_off():
         with open_socket(hasher.port) as connection, contextlib.suppress(ConnectionError):
             connection.sendall(head("Content-Length: 60000000", target="/nowhere"))
@@ -213,7 +213,7 @@ def test_a_refused_client_that_does_not_stop_sending_is_cut_off_after_a_second(h
 @pytest.mark.threads
 @pytest.mark.parametrize("make, size, count", [(post, 1, 128), (post, 20000, 64), (chunked, 1, 64)],
                          ids=["small", "20 KB", "chunked"])
-def test_sixty_four_together_take_one_delay_and_so_do_twice_as_many_small_ones(make, size, count):
+def test_64_requests_together_take_one_delay_and_so_do_128_small_ones(make, size, count):
     def body(at):
         return bytes([at]) * size
 
@@ -248,7 +248,7 @@ def test_two_hundred_incomplete_requests_delay_nobody(start):
 
 
 @pytest.mark.slow
-def test_a_client_that_expects_100_continue_may_wait_longer_in_the_queue_than_a_request_may_take_to_arrive():
+def test_time_in_the_queue_does_not_count_for_a_client_that_expects_100_continue():
     with Service("hasher", DELAY_MS=5500) as hasher, contextlib.ExitStack() as stack:
         for _ in range(128):  # half of the threads serve requests that are still arriving: two rounds
             stack.enter_context(open_socket(hasher.port)).sendall(chunked(b"x"))

@@ -1,4 +1,4 @@
-"""A cluster without IPv4, or with both: each program in a network of its own, as a pod is, with nothing set.
+"""A cluster without IPv4, or with both: each program in its own network, like a pod, with default settings.
 
 They find each other by their short names, which a name server knows in full, as in Kubernetes.
 """
@@ -38,7 +38,7 @@ def cluster(addresses):
             command(bridge, f"ip link set port{pod.pid} master br0 up")
             command(pod, "ip link set eth0 up")
             for address in own:
-                # Duplicates are not looked for: that takes a second, and the address is of no use until then.
+                # No duplicate address detection: it takes a second, in which the address cannot be used.
                 more = "/64 dev eth0 nodad" if ":" in address else "/24 dev eth0"
                 command(pod, f"ip address add {address}{more}")
             if all(":" in address for address in own):
@@ -54,7 +54,7 @@ def test_a_cluster_mines(patterns):
     addresses = {name: [pattern.format(at) for pattern in patterns] for at, name in enumerate(PODS, 1)}
 
     def get(url):
-        """The body, as the pod `client` gets it; empty when there is none."""
+        """The body that the pod `client` receives; empty if there is none."""
         asked = subprocess.run([*pods["client"].prefix, "curl", "-sSg", "-m", "5", url], capture_output=True,
                                text=True, check=False)
         return asked.stdout
@@ -64,7 +64,7 @@ def test_a_cluster_mines(patterns):
 
     with contextlib.ExitStack() as stack:
         pods = stack.enter_context(cluster(addresses))
-        # As the official image starts it: on every address, and open to the other pods.
+        # As the official image starts it: on every address, open to the other pods.
         redis = stack.enter_context(subprocess.Popen(
             [*pods["redis"].prefix, "redis-server", "--protected-mode", "no", "--save", ""],
             cwd="/", env={"PATH": PATH}, stdout=subprocess.DEVNULL))

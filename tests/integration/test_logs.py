@@ -1,4 +1,4 @@
-"""The logs of rng, hasher and webui: an access line a request in Common Log Format, at once."""
+"""The logs of rng, hasher and webui: one access line per request, in Common Log Format, at once."""
 
 import contextlib
 import datetime
@@ -13,7 +13,7 @@ TIME = re.compile(r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000)\]")
 
 
 def line_after(one, data, host="127.0.0.1"):
-    """The one access line of a request, its time left out, and the answer's body."""
+    """The access line of a request, without its time, and the body of the response."""
     port, before = one.port, len(one.access_lines())
     begun = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     answer = ask(port, data, host=host)
@@ -71,14 +71,14 @@ def test_each_request_has_its_line_with_status_and_size(served):
                                 "/~user/../x/./y", "http://rng:80/nowhere?q", "/" + "7" * 3000, "/#fragment")),
     (b"/\x01\x1b[31mred\x7f", r"/\x01\x1b[31mred\x7f"), (b"/\t", r"/\x09"), (b"/\x9b31m\xff", r"/\x9b31m\xff"),
     (b'/"_200_1\\x', r'/\"_200_1\\x')], ids=lambda target: str(target)[:20])
-def test_a_target_is_shown_as_it_came_but_can_forge_nothing(served, target, shown):
+def test_a_target_is_shown_as_it_came_but_cannot_forge_a_line(served, target, shown):
     target = target if isinstance(target, bytes) else target.encode()
     line, answer = line_after(served, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     assert line.startswith(f'127.0.0.1 - - [] "GET {shown} HTTP/1.1" {answer.status} ')
 
 
 @pytest.mark.threads
-def test_there_is_one_line_a_request_never_torn_however_many_come():
+def test_there_is_one_whole_line_per_request_however_many_come():
     with alone("hasher") as hasher, contextlib.ExitStack() as stack:
         connections = [stack.enter_context(open_socket(hasher.port)) for _ in range(300)]
         for at, connection in enumerate(connections):
@@ -92,7 +92,7 @@ def test_there_is_one_line_a_request_never_torn_however_many_come():
 
 
 @pytest.mark.parametrize("name", ["rng", "hasher", "webui"])
-def test_the_first_line_says_where_it_runs_and_debug_adds_the_times_of_each_request(name):
+def test_the_first_line_names_the_port_and_debug_adds_the_times_of_each_request(name):
     port = free_port()
     with alone(name, PORT=port, BIND_ADDRESS="::", TZ="Asia/Kolkata", DEBUG="y") as one:
         one.wait_for_line("running on port")

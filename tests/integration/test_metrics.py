@@ -1,4 +1,4 @@
-"""What the services tell Prometheus: on the admin port, exact, and never behind the work."""
+"""The metrics: on the admin port, exact, and never waiting for the work."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def scrape(service):
 
 
 def requests(values):
-    """How many requests have been counted, by route, method and status."""
+    """Counted requests, by route, method and status."""
     counted = (re.fullmatch(r'http_requests_total{method="(.*)",route="(.*)",status="(.*)"}', name) for name in values)
     return {found.group(2, 1, 3): values[found.string] for found in counted if found}
 
@@ -46,7 +46,7 @@ def names_in_reference():
     return found
 
 
-def test_every_service_has_the_metrics_of_the_reference_and_promtool_has_nothing_to_say():
+def test_every_service_has_the_metrics_of_the_reference_and_promtool_accepts_them():
     assert shutil.which("promtool"), "promtool is missing: scripts/install-deps test"
     promised = names_in_reference()
     with Mine(admin=True) as mine, Service("webui", admin=True, REDIS_URL=mine.redis.url) as webui:
@@ -83,7 +83,7 @@ COUNTED = {
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_every_line_of_the_access_log_is_counted_once_under_one_of_few_labels(name):
+def test_every_line_of_the_access_log_is_counted_once_under_few_labels(name):
     with alone(name, admin=True, DELAY_MS=0) as service:
         wait_until_up(service)
         assert requests(scrape(service)) == {}, "scrapes are not counted"
@@ -108,7 +108,7 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
                     for worker in workers]
 
         def settled():
-            """The workers' numbers, once they stand still and hasher has nothing under way."""
+            """The workers' numbers, once they no longer change and hasher is idle."""
             before = numbers()
             time.sleep(scale(0.4))
             loops = sum(one["dockercoins_loops_total"] for one in before)
@@ -138,7 +138,7 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
             served + at_rng["http_request_queue_seconds_sum"], rel=0.01)
 
 
-def test_webui_counts_readings_that_failed():
+def test_webui_counts_failed_readings():
     with Redis() as redis, Service("webui", admin=True, REDIS_URL=redis.url) as webui:
         for status, failures in ((200, 0), (503, 1), (503, 2)):
             assert http(webui.port, "GET", "/json")[0] == status

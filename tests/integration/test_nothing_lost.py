@@ -1,4 +1,4 @@
-"""worker: every loop that hasher answered is counted once, and every coin is in the wallet, whatever happens.
+"""worker: every loop that hasher completed is counted once, and every coin is in the wallet, whatever happens.
 
 The other side of the wire is the judge: what hasher answered, by its log or by a fake that keeps a list.
 
@@ -36,7 +36,7 @@ def told(*logs):
 
 
 class Crowd(contextlib.ExitStack):
-    """Workers that mine at real services, and what a bad day does to them."""
+    """Workers that mine with real services, which are stopped and restarted."""
 
     WORKERS = 5
 
@@ -61,7 +61,7 @@ class Crowd(contextlib.ExitStack):
         self.running.append(self.enter_context(service))
 
     def stop(self, name):
-        """Stops one of that name with TERM, at whatever it is just doing."""
+        """Stops one of that name with TERM, whatever it is doing."""
         service = self.random.choice([service for service in self.running if service.name == name])
         service.wait_for_line("^(INFO:worker:|RNG|HASHER)")
         self.running.remove(service)
@@ -69,7 +69,7 @@ class Crowd(contextlib.ExitStack):
         assert service.stop()[0] == 0
 
     def restart(self, name):
-        """For a moment there is one less of it. Redis keeps its data."""
+        """Restarts one of that name. Redis keeps its data."""
         self.redis.stop() if name == "redis" else self.stop(name)
         time.sleep(self.random.uniform(0, 0.4))
         self.redis.start() if name == "redis" else self._start(name)
@@ -80,7 +80,7 @@ class Crowd(contextlib.ExitStack):
         self.redis.resume()
 
     def finish(self):
-        """Ends it all, so that every log is complete. Returns the number of digests and the workers' logs."""
+        """Ends everything, so that every log is complete. Returns the number of digests and the workers' logs."""
         for name in [*["worker"] * self.WORKERS, "rng", "hasher"]:
             self.stop(name)
         hashers, workers = ([service.log for service in self.past if service.name == name]
@@ -91,7 +91,7 @@ class Crowd(contextlib.ExitStack):
 @pytest.mark.threads
 @pytest.mark.parametrize("rounds, breaks", [(1, 0), pytest.param(6, 4, marks=pytest.mark.slow)])
 def test_whatever_is_stopped_and_restarted_the_count_is_exact(rounds, breaks):
-    """Where Redis is restarted, an update that was done when its connection broke may be sent again."""
+    """If Redis is restarted, an update that it applied just before its connection broke may be sent again."""
     with Redis() as redis, Crowd(redis) as crowd:
         troubles = ["worker", "worker", "worker", "rng", "hasher", "pause"] * rounds + ["redis"] * breaks
         crowd.random.shuffle(troubles)
@@ -110,7 +110,7 @@ def test_whatever_is_stopped_and_restarted_the_count_is_exact(rounds, breaks):
 
 
 class Mine(contextlib.ExitStack):
-    """A worker between fakes that keep the books, and a proxy before its Redis.
+    """A worker with fakes that count, and a proxy for its Redis.
 
     .digests is what hasher gave, of which the 8th is a coin.
     """
@@ -141,7 +141,7 @@ class Mine(contextlib.ExitStack):
         return http_answer(self.digests[-1].encode())
 
     def play(self, *steps):
-        """Takes an action, or before that hash is answered if it stands behind a number. Waits for `range(N)`
+        """Takes an action, or, if it has a number, before that hash is answered. Waits for `range(N)`
         more hashes, a line of the log, or so many seconds.
         """
         for step in steps:
@@ -157,14 +157,14 @@ class Mine(contextlib.ExitStack):
                 time.sleep(step)
 
     def hang(self):
-        """Redis takes commands and answers none."""
+        """Redis accepts commands and replies to none."""
         self.redis.pause()
 
     def resume(self):
         self.redis.resume()
 
     def go_away(self):
-        """Redis cannot be reached any more."""
+        """Redis can no longer be reached."""
         self.proxy.refuse()
         self.proxy.cut()
 
@@ -196,7 +196,7 @@ class Mine(contextlib.ExitStack):
         self.hasher.answer = lambda _: http_answer(b"", "500 No")
 
     def is_exact(self, too_many=0):
-        """Whether all is stored. (The stop may have cut one loop off, whose digest the worker never saw.)"""
+        """Whether all is stored. (The stop may have interrupted one loop, whose digest the worker never saw.)"""
         return (counted(self.redis) - too_many in (len(self.digests), len(self.digests) - 1)
                 and wallet(self.redis) == {COIN_NAME.encode(): COIN})
 
@@ -218,7 +218,7 @@ TROUBLES = {
 
 @pytest.mark.parametrize("trouble", [
     pytest.param(name, marks=pytest.mark.slow if "longer" in name else ()) for name in TROUBLES])
-def test_what_redis_could_not_take_is_stored_once_as_soon_as_it_can(redis, trouble):
+def test_what_redis_could_not_store_is_stored_once_as_soon_as_it_can(redis, trouble):
     errors, steps = TROUBLES[trouble]
     with Mine(redis) as mine:
         mine.play(*steps, range(20))
@@ -230,8 +230,8 @@ def test_what_redis_could_not_take_is_stored_once_as_soon_as_it_can(redis, troub
         assert mine.worker.log.count("ERROR:worker:In work loop: ") in (errors, errors + (errors > 1))
 
 
-def test_an_update_whose_connection_broke_after_redis_did_it_counts_twice_at_most_and_never_less(redis):
-    """The one uncertainty, made exact: the update that was repeated, and nothing else, is too many."""
+def test_an_update_whose_connection_broke_after_redis_applied_it_counts_once_or_twice(redis):
+    """Only the repeated update is too many, and nothing else."""
     with Mine(redis) as mine:
         mine.play(range(20), Mine.breaks("after", b"INCRBY"), Mine.await_break)
         twice = int([command for command in mine.proxy.commands if command[0] == b"INCRBY"][-1][2])
@@ -253,7 +253,7 @@ STOPS = {
 
 
 @pytest.mark.parametrize("state", STOPS)
-def test_what_is_left_is_stored_at_a_stop_which_takes_a_second(redis, state):
+def test_a_stop_takes_a_second_and_stores_what_is_left(redis, state):
     with Mine(redis) as mine:
         mine.play(*STOPS[state])
         assert (0, 0) < mine.worker.stop() < (0, STOPS_WITHIN)

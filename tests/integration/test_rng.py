@@ -24,12 +24,12 @@ NO_METHOD = b"405 Method Not Allowed: allowed are GET, HEAD\n"
 
 @pytest.fixture(scope="module")
 def rng():
-    """An rng that answers at once, for what has nothing to do with time."""
+    """An rng without delay, for tests that do not depend on time."""
     with Service("rng", DELAY_MS=0) as service:
         yield service
 
 
-def test_the_root_says_who_it_is(rng):
+def test_the_root_names_the_service(rng):
     for request in (request_bytes("/"), b"GET / HTTP/1.0\r\n\r\n"):
         assert_answer(ask(rng.port, request), 200, HOME, HTML)
 
@@ -38,13 +38,13 @@ def test_the_root_says_who_it_is(rng):
     ("/0", 0), ("/1", 1), ("/32", 32), ("/00032", 32), ("/1000000", 1000000), ("/" + "0" * 7000 + "32", 32),
     ("/32?cache=no", 32), ("/%33%32", 32), ("http://rng/32", 32), ("http://127.0.0.1:80/32?x", 32)],
     ids=lambda value: str(value)[-20:])
-def test_gives_exactly_that_many_bytes(rng, target, size):
+def test_returns_exactly_n_bytes(rng, target, size):
     answer = ask(rng.port, request_bytes(target))
     assert len(answer.body) == size
     assert_answer(answer, 200, answer.body, BYTES)
 
 
-def test_gives_as_much_as_the_limit_and_its_memory_stays_flat(rng):
+def test_returns_as_much_as_the_limit_in_flat_memory(rng):
     ask(rng.port, request_bytes("/32"))
     before = highest = private_kib(rng.pid)
     with open_socket(rng.port) as connection:
@@ -63,7 +63,7 @@ def test_gives_as_much_as_the_limit_and_its_memory_stays_flat(rng):
 
 @pytest.mark.parametrize("number", [LIMIT + 1, 2**32 + 32, 2**64 + 32, "9" * 7000, f"{LIMIT + 1:099}"],
                          ids=lambda number: str(number)[-12:])
-def test_a_number_over_the_limit_is_refused_with_the_limit(rng, number):
+def test_a_number_over_the_limit_is_refused_and_the_limit_is_named(rng, number):
     assert_answer(ask(rng.port, request_bytes(f"/{number}")), 400, TOO_MUCH)
 
 
@@ -113,7 +113,7 @@ def test_the_bytes_are_random(rng):
 
 @needs_namespaces
 def test_the_bytes_come_from_dev_urandom():
-    """Where /dev/urandom is replaced by a source of zeros, zeros come."""
+    """If /dev/urandom is replaced by a source of zeros, the response is zeros."""
     zeros = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/zero /dev/urandom && exec "$@"', "sh"]
     with Service("rng", DELAY_MS=0, prefix=zeros) as rng:
         assert ask(rng.port, request_bytes("/100000")).body == bytes(100000)
@@ -121,7 +121,7 @@ def test_the_bytes_come_from_dev_urandom():
 
 @pytest.mark.threads
 def test_serves_one_at_a_time_in_the_order_in_which_requests_became_complete():
-    """Whatever their kind, and whoever connected first."""
+    """Whatever their kind, and whichever connected first."""
     kinds = [("/32", "GET", "1.1"), ("/0", "HEAD", "1.0"), ("/1000", "GET", "1.0"), ("/1", "HEAD", "1.1")]
     with Service("rng", DELAY_MS=100) as rng:
         connections = [open_socket(rng.port) for _ in range(16)]
@@ -139,14 +139,14 @@ def test_serves_one_at_a_time_in_the_order_in_which_requests_became_complete():
     assert {Answer(data).status for data, _ in results} == {200}
     ends = [end - begun for _, end in results]
     for place, end in enumerate(ends, start=1):
-        # Were any two served at the same time, those behind them would end a whole DELAY earlier.
+        # If two were served at the same time, those behind them would end a whole DELAY earlier.
         assert end >= place * 0.1 - 0.01, ends
     assert ends[-1] < 16 * 0.1 * 1.9
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_the_root_takes_no_delay_but_waits_in_the_same_queue(method):
-    """What makes httping show how long the queue is."""
+    """So httping shows how long the queue is."""
     with Service("rng", DELAY_MS=600) as rng:
         port = rng.port
         begun = time.monotonic()
@@ -190,18 +190,18 @@ def test_two_thousand_incomplete_requests_delay_nobody_and_are_served_when_compl
         assert [Answer(data).status for data, _ in collect(half_sent, 30)] == [200] * 1000
         eventually(lambda: len(rng.access_lines()) >= logged + 1000)
         order = map(int, re.findall(r'"GET /32\?(\d+) ', "\n".join(rng.access_lines()[logged:])))
-        # Two may become readable for rng in the same instant: those count as one.
+        # Two may become readable for rng at the same moment: those count as one.
         assert [number for place, number in enumerate(order) if abs(place - number) > 20] == []
 
 
-def test_a_client_that_only_closed_its_sending_side_is_served_when_nobody_waits(rng):
+def test_a_client_that_has_closed_its_sending_side_is_served_when_nobody_waits(rng):
     with open_socket(rng.port) as connection:
         connection.sendall(b"GET /32 HTTP/1.0\r\n\r\n")
         connection.shutdown(socket.SHUT_WR)
         assert len(Answer(read_to_end(connection)).body) == 32
 
 
-def test_slow_readers_cost_nobody_anything_once_their_turns_are_over():
+def test_slow_readers_delay_nobody_once_their_turns_are_over():
     with Service("rng", DELAY_MS=2) as rng, contextlib.ExitStack() as stack:
         readers = [stack.enter_context(open_socket(rng.port, receive_buffer=4096)) for _ in range(209)]
         for reader in readers:
@@ -249,7 +249,7 @@ def test_clients_that_left_are_skipped_without_delay_while_others_wait():
         '"GET /1 HTTP/1.1" 200 1', *['"GET /2 HTTP/1.1" - -'] * 90, '"GET /3 HTTP/1.1" 200 3']
 
 
-def test_one_that_takes_nothing_of_its_answer_for_a_second_is_cut_off(rng):
+def test_a_client_that_reads_nothing_for_a_second_is_cut_off(rng):
     def cut_off():
         lines = len(rng.access_lines())
         with open_socket(rng.port, receive_buffer=16384) as connection:

@@ -1,4 +1,4 @@
-"""Settings, flags, ports and users: how the four programs start, and how they say that they cannot."""
+"""Settings, flags, ports and users: how the four programs start, and what they say when they cannot."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ ADMIN_PORT = "port for /healthz, /readyz and /metrics, 0: none (9797)"
 REDIS_URL = "redis://[[user]:password@]host[:port][/db] (redis://redis:6379)"
 DEBUG = "y: debug log (unset)"
 
-# What a program does, and what --help says of its settings.
+# What a program does, and the settings in its --help.
 PROGRAMS = {
     "rng": ("random bytes over HTTP.", {
         "PORT": PORT, "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT,
@@ -46,7 +46,7 @@ SERVING = ["rng", "hasher", "webui"]  # with a port besides the admin port
 
 
 def ends(name, *args, prefix=(), path=None, **changes):
-    """The exit status and what it says on stderr, of one that ends by itself and has nothing to say on stdout."""
+    """The exit status and stderr of a program that ends by itself and prints nothing on stdout."""
     env = {variable: value for variable, value in {**alone(name).env, **changes}.items() if value is not None}
     ended = run(name, *args, prefix=prefix, path=path, **env)
     assert ended.stdout == ""
@@ -58,13 +58,13 @@ def ends(name, *args, prefix=(), path=None, **changes):
     ("hasher", "ADMIN_PORT", "tcp://10.0.0.1:80", "a port from 1 to 65535 is expected, or 0 for none"),
     ("worker", "HASHER_URL", "hasher\n", "http://host[:port][/path] is expected (another scheme)"),
     ("webui", "ASSETS_DIR", "", "a folder is expected")])
-def test_a_bad_value_is_one_line_with_variable_value_and_what_is_allowed_and_status_2(name, variable, bad, allowed):
+def test_a_bad_value_is_status_2_and_one_line_with_variable_value_and_what_is_allowed(name, variable, bad, allowed):
     shown = bad.replace("\n", r"\x0a")
     assert ends(name, **{variable: bad}) == (2, f"{name}: {variable}={shown}: {allowed}\n")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_flags_say_what_there_is_to_set_and_unknown_ones_are_refused(name):
+def test_help_lists_the_settings_and_unknown_flags_are_refused(name):
     summary, variables = PROGRAMS[name]
     version, shown = run(name, "--version"), run(name, "--help")
     assert (version.returncode, version.stderr, shown.returncode, shown.stderr) == (0, "", 0, "")
@@ -90,13 +90,13 @@ Settings, from the environment (default):
     assert ends(name, "--version", "--nope") == (2, f"{name}: at most one flag is expected; see --help\n")
 
 
-# What a cluster adds to every container.
+# What Kubernetes adds to every container.
 KUBERNETES = {f"{name}_PORT{suffix}": value for name in ("RNG", "HASHER", "WEBUI", "REDIS", "WORKER", "KUBERNETES")
               for suffix, value in (("", "tcp://10.0.0.1:80"), ("_80_TCP_PORT", 80), ("_80_TCP_ADDR", "10.0.0.1"))}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_what_is_set_is_taken_and_what_kubernetes_injects_does_no_harm(name):
+def test_settings_are_used_and_what_kubernetes_injects_does_no_harm(name):
     with alone(name, admin=True, BIND_ADDRESS="::1", DEBUG="yes", prefix=["prlimit", "--nofile=256:4096"],
                **KUBERNETES) as one:
         wait_until_up(one)
@@ -119,7 +119,7 @@ def curl_inside(one, url, *options):
 
 
 @needs_namespaces
-def test_the_defaults_are_enough_except_for_the_addresses():
+def test_it_works_with_all_defaults_except_the_addresses():
     with contextlib.ExitStack() as stack:
         inside = stack.enter_context(Namespace("127.0.0.2 rng\n127.0.0.3 hasher\n127.0.0.4 redis\n"))
 
@@ -148,7 +148,7 @@ def test_the_defaults_are_enough_except_for_the_addresses():
         assert re.fullmatch(r'{"coins":\d+,"hashes":"\d+","now":[\d.]+}', curl_inside(inside, "http://127.0.0.5/json"))
         for host in (2, 3, 5):
             assert curl_inside(inside, f"http://127.0.0.{host}:9797/healthz") == "ok\n"
-        # Asked for, even by its own number, it is an error.
+        # If it was set, even to the default, it is an error.
         assert ends("worker", prefix=inside.prefix, BIND_ADDRESS="::", ADMIN_PORT=9797) == (1, f"worker: {taken}\n")
 
 
@@ -178,7 +178,7 @@ def test_a_folder_that_is_not_there_is_one_line_and_status_1(variable, folder, n
 @pytest.mark.parametrize("name, variable", [*((name, "PORT") for name in SERVING),
                                             *((name, "ADMIN_PORT") for name in PROGRAMS)])
 @pytest.mark.parametrize("address, taken", [("127.0.0.1", "127.0.0.1"), ("::", "127.0.0.1"), ("::", "::")])
-def test_a_taken_port_is_one_line_and_status_1_even_by_one_who_would_share_it(name, variable, address, taken):
+def test_a_taken_port_is_one_line_and_status_1_even_if_its_owner_would_share_it(name, variable, address, taken):
     family = socket.AF_INET6 if ":" in taken else socket.AF_INET
     with socket.create_server((taken, 0), family=family, reuse_port=True) as listener:
         port = listener.getsockname()[1]
@@ -186,7 +186,7 @@ def test_a_taken_port_is_one_line_and_status_1_even_by_one_who_would_share_it(na
             1, f"{name}: cannot listen on port {port} of {address}: Address already in use\n")
 
 
-def test_an_address_or_a_port_that_it_cannot_have_is_one_line_and_status_1(public_bin):
+def test_an_address_or_a_port_that_cannot_be_bound_is_one_line_and_status_1(public_bin):
     assert ends("rng", PORT=7, BIND_ADDRESS="192.0.2.1") == (
         1, "rng: cannot listen on port 7 of 192.0.2.1: Cannot assign requested address\n")
     if NAMESPACES:
@@ -203,7 +203,7 @@ def test_port_zero_is_a_free_one_and_admin_port_zero_is_none():
             assert {port for _, port in listening(one.pid)} == ports
 
 
-# A seccomp filter makes of socket(AF_INET6) what it is on a machine whose kernel has no IPv6: errno EAFNOSUPPORT, 97.
+# With this seccomp filter socket(AF_INET6) fails as on a kernel without IPv6: errno EAFNOSUPPORT, 97.
 NO_IPV6 = """
 import ctypes, os, struct, sys
 call = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
@@ -235,7 +235,7 @@ def healthcheck(one, prefix=(), **changes):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_healthcheck_is_0_for_one_that_is_well_else_1_with_the_reason(name):
+def test_healthcheck_is_0_for_a_healthy_service_else_1_with_the_reason(name):
     dead = free_port()
     with alone(name, admin=True) as one:
         wait_until_up(one)
@@ -247,7 +247,7 @@ def test_healthcheck_is_0_for_one_that_is_well_else_1_with_the_reason(name):
 
 
 @pytest.mark.parametrize("flag", ["--healthcheck", "--metrics"])
-def test_a_flag_ends_though_the_admin_port_hangs(flag):
+def test_a_flag_ends_even_if_the_admin_port_hangs(flag):
     with alone("rng", admin=True) as rng:
         wait_until_up(rng)
         rng.send_signal(signal.SIGSTOP)
@@ -260,7 +260,7 @@ def test_a_flag_ends_though_the_admin_port_hangs(flag):
 
 @pytest.fixture(scope="module")
 def public_bin():
-    """A copy of the programs where any user may run them: the repository may lie in somebody's private home."""
+    """A copy of the programs where any user may run them: the repository may be in a private home."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         for name in PROGRAMS:
@@ -269,7 +269,7 @@ def public_bin():
 
 
 def identities(pid):
-    """User, group, groups and effective and permitted capabilities of every thread of the process."""
+    """User, group, groups, effective and permitted capabilities of every thread of the process."""
     found = set()
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         fields = dict(line.split(":", 1) for line in (task / "status").read_text(encoding="ascii").splitlines())
@@ -279,7 +279,7 @@ def identities(pid):
 
 @needs_namespaces
 @pytest.mark.parametrize("name", SERVING)
-def test_started_as_root_it_binds_and_then_becomes_nobody_in_no_group(name):
+def test_started_as_root_it_binds_its_port_and_then_becomes_user_65532(name):
     with alone(name, prefix=[*OWN_NETWORK, "setpriv", "--groups=4,27,100"], PORT=80) as one:
         assert one.port == 80  # which only root may have
         nobody = "65532 65532 65532 65532"
@@ -289,7 +289,7 @@ def test_started_as_root_it_binds_and_then_becomes_nobody_in_no_group(name):
 
 @needs_root
 @pytest.mark.parametrize("kept", ["-setuid", "-setgid"])
-def test_started_as_root_without_the_right_to_change_it_says_why_it_could_not(kept):
+def test_started_as_root_without_the_right_to_change_user_it_says_why(kept):
     with alone("rng", prefix=["setpriv", f"--bounding-set={kept}"]) as rng:
         assert ask(rng.port, NOWHERE).status == 404
         assert rng.lines[0] == (

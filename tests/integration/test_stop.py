@@ -23,14 +23,14 @@ SERVERS = ["rng", "hasher", "webui"]
 
 
 def start(stack, name, **env):
-    """A service that is up, and runs until the stack ends or the test stops it."""
+    """A running service, until the stack ends or the test stops it."""
     one = stack.enter_context(alone(name, **env))
     one.wait_for_line("running on port|INFO:worker", 10)
     return one
 
 
 def send(stack, port, requests, **how):
-    """A connection for each of the requests."""
+    """One connection per request."""
     connections = [stack.enter_context(open_socket(port, **how)) for _ in requests]
     for connection, request in zip(connections, requests):
         connection.sendall(request)
@@ -44,7 +44,7 @@ def assert_stops(one, sig=signal.SIGTERM):
 
 
 def assert_refused(connections):
-    """Each was told something with 503, which it gives, or closed: none is left to wait for nothing."""
+    """Each got a 503, whose text it returns, or was closed: none keeps waiting."""
     answers = [Answer(data) for data, _ in collect(connections) if data]
     assert {answer.status for answer in answers} <= {503}
     return {answer.body for answer in answers}
@@ -75,7 +75,7 @@ def test_stops_when_idle_as_process_1_of_its_container(stack, name, sig):
 
 
 @pytest.mark.parametrize("name", [*SERVERS, "worker"])
-def test_a_signal_that_comes_while_it_starts_waits_as_in_a_container(stack, name):
+def test_a_signal_during_the_start_takes_effect_after_it_as_in_a_container(stack, name):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     stack.callback(signal.pthread_sigmask, signal.SIG_UNBLOCK, {signal.SIGTERM})
     for moment in range(10):
@@ -85,7 +85,7 @@ def test_a_signal_that_comes_while_it_starts_waits_as_in_a_container(stack, name
 
 
 @pytest.mark.parametrize("name, request_bytes, size", [("rng", GET_32, 32), ("hasher", POST_HELLO, 64)])
-def test_what_is_being_served_is_finished_and_more_signals_change_nothing(stack, name, request_bytes, size):
+def test_a_request_in_service_is_finished_and_more_signals_change_nothing(stack, name, request_bytes, size):
     for _ in range(4):  # A busy machine may be late.
         one = start(stack, name, DELAY_MS=450)
         connections = send(stack, one.port, [request_bytes] * (1 if name == "rng" else 20))
@@ -101,7 +101,7 @@ def test_what_is_being_served_is_finished_and_more_signals_change_nothing(stack,
 
 @pytest.mark.threads
 @pytest.mark.parametrize("name, request_bytes, count", [("rng", GET_32, 1001), ("hasher", POST_HELLO, 1000)])
-def test_what_takes_longer_than_half_a_second_is_cut_off(stack, name, request_bytes, count):
+def test_a_request_that_takes_longer_than_half_a_second_is_cut_off(stack, name, request_bytes, count):
     one = start(stack, name, DELAY_MS=10000)
     connections = send(stack, one.port, [request_bytes] * count)
     time.sleep(0.2)
@@ -110,7 +110,7 @@ def test_what_takes_longer_than_half_a_second_is_cut_off(stack, name, request_by
 
 
 @pytest.mark.parametrize("name, what", [("rng", b"service"), ("worker", b"worker")])
-def test_while_it_stops_it_is_not_ready_and_takes_nothing_new(stack, name, what):
+def test_while_it_stops_it_is_not_ready_and_accepts_nothing_new(stack, name, what):
     redis = stack.enter_context(Redis())
     redis.pause()
     for _ in range(5):  # A busy machine may miss the half second in which to ask.
@@ -147,7 +147,7 @@ def with_clients_that_never_get_done(stack, name):
 
 
 def with_clients_that_do_not_read(stack, name):
-    """And one that takes a sip now and then."""
+    """And one that reads a little now and then."""
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     os.chmod(folder, 0o755)
     with open(os.path.join(folder, "33554431"), "wb") as large:
@@ -162,7 +162,7 @@ def with_clients_that_do_not_read(stack, name):
 
 
 def whose_log_nobody_reads(stack, name):
-    """The pipe is full, so whoever logs hangs."""
+    """The pipe is full, so logging blocks."""
     one = start(stack, name, pipe_size=4096)
     one.stop_reading()
     send(stack, one.port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\n\r\n"] * 300)
@@ -225,7 +225,7 @@ def test_a_worker_stops_whatever_it_waits_for(stack, state, what):
     assert_stops(worker)
 
 
-def test_a_worker_goes_on_without_a_reader_of_its_log_and_stops_in_the_middle_of_its_work(stack):
+def test_a_worker_continues_when_nobody_reads_its_log_and_stops_in_the_middle_of_its_work(stack):
     redis = stack.enter_context(RedisProxy(stack.enter_context(Redis())))
     worker = start(stack, "worker", DELAY_MS=1200, REDIS_URL=redis.url, RNG_URL="http://127.0.0.1:1")
     worker.hang_up()

@@ -1,4 +1,4 @@
-"""scripts/up, as somebody on a bare machine uses it: started, looked at, stopped, and when something goes wrong."""
+"""scripts/up on a bare machine: start, use, stop, and what happens when something goes wrong."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ import pytest
 
 from harness import NAMESPACES, OWN_NETWORK, PATH, REPO, eventually, in_network_of, listening, scale
 
-# The ports are fixed: each test has a network of its own, or they run one after the other.
+# The ports are fixed: each test has its own network, or the tests run one after another.
 pytestmark = [] if NAMESPACES else pytest.mark.xdist_group("up")
 slow = pytest.mark.slow
 
@@ -25,7 +25,7 @@ URL_LINE = "Web UI: http://localhost:8000"
 
 
 class Up:
-    """scripts/up as a process in a session of its own; a context manager that in the end leaves nothing of it.
+    """scripts/up as a process in its own session; a context manager that leaves nothing behind.
 
     TMPDIR is a folder of its own, by which .processes() finds what it started.
     """
@@ -71,7 +71,7 @@ class Up:
         os.write(self.master, keys)
 
     def wait_for(self, pattern):
-        """Until there is a line in which the pattern occurs."""
+        """Waits for a line that contains the pattern."""
         def look():
             assert self.process.poll() is None, f"it ended:\n{self.text}"
             return re.search(pattern, "\n".join(self.lines), re.MULTILINE)
@@ -79,12 +79,12 @@ class Up:
         eventually(look, 20, what=f"a line {pattern!r}")
 
     def wait_until_mining(self):
-        """Until it serves its page and the first counter update is in Redis."""
+        """Waits until it serves its page and the first counter update is in Redis."""
         self.wait_for(f"^{URL_LINE}$")
         eventually(lambda: re.search(r'"hashes":"[1-9]', self.get(8000, "/json")), 15, 0.05, "mining")
 
     def get(self, port, path):
-        """What is served in its network."""
+        """The response to a request in its network."""
         command = ["curl", "-sS", f"http://127.0.0.1:{port}{path}"]
         if NAMESPACES:
             return in_network_of(self.process.pid, *command).stdout
@@ -95,7 +95,7 @@ class Up:
         return "\n".join([*self.lines, *self.errors])
 
     def processes(self):
-        """Those that it started and that run: command lines by process."""
+        """The processes that it started and that are running: command lines by process."""
         found = {}
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -112,7 +112,7 @@ class Up:
         return self.end()
 
     def end(self):
-        """Waits for the end; its status. Nothing must be left by then."""
+        """Waits for the end and returns the status. Nothing may be left by then."""
         try:
             status = self.process.wait(scale(30))
         except subprocess.TimeoutExpired:
@@ -124,7 +124,7 @@ class Up:
 
 
 def beside_redis(port, address="127.0.0.1"):
-    """A prefix for a machine where somebody's Redis runs; after the end it says how many connections that has had."""
+    """A prefix for a machine where another Redis runs; at the end it prints how many connections that has had."""
     client = f"redis-cli -h {address} -p {port}"
     return ["sh", "-c", f'''
         env -u TMPDIR redis-server --port {port} --bind {address} --dir / --save "" --daemonize yes >/dev/null
@@ -159,7 +159,7 @@ def test_one_command_starts_everything_from_any_folder_and_a_stop_loses_no_loop(
         assert not re.search("Building|\x1b", up.text)
 
 
-def test_every_setting_is_given_whatever_the_user_has_set_and_their_redis_is_not_touched(tmp_path):
+def test_every_setting_is_passed_whatever_the_user_has_set_and_their_redis_is_not_touched(tmp_path):
     common = {"BIND_ADDRESS", "ADMIN_PORT", "DEBUG"}
     expected = {"rng": common | {"PORT", "DELAY_MS"}, "hasher": common | {"PORT", "DELAY_MS"},
                 "worker": common | {"DELAY_MS", "RNG_URL", "HASHER_URL", "REDIS_URL"},
@@ -184,7 +184,7 @@ def test_every_setting_is_given_whatever_the_user_has_set_and_their_redis_is_not
     assert up.lines[-2:] == ["0", "total_connections_received:3"]
 
 
-def test_in_a_terminal_every_service_has_a_colour_and_impatient_ctrl_c_leaves_nothing(tmp_path):
+def test_in_a_terminal_every_service_has_a_colour_and_repeated_ctrl_c_leaves_nothing(tmp_path):
     with Up(tmp_path, "--workers", "2", terminal=True) as up:
         up.wait_until_mining()
         up.wait_for(r"worker_2 \| .*INFO:worker:")
@@ -208,7 +208,7 @@ def test_a_signal_ends_everything_with_status_0(tmp_path, sig):
 @pytest.mark.parametrize("delay", [0.02, 0.1, 0.3])
 def test_a_signal_right_after_the_start_leaves_nothing(tmp_path, delay):
     with Up(tmp_path) as up:
-        # Until then it is what gives it its network.
+        # Until then this process provides the network.
         eventually(lambda: pathlib.Path(f"/proc/{up.process.pid}/comm").read_text(encoding="ascii") == "bash\n")
         time.sleep(delay)  # a moment at random, not a wait
         assert up.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
@@ -264,14 +264,14 @@ def test_a_bad_option_is_one_clear_line_and_status_2(tmp_path, args, said):
         assert (up.end(), up.lines, up.errors) == (2, [], [f"up: {said}; see scripts/up --help"])
 
 
-def test_help_tells_the_options(tmp_path):
+def test_help_lists_the_options(tmp_path):
     with Up(tmp_path, "--help") as up:
         assert (up.end(), up.errors) == (0, [])
     assert re.findall(r"^  (--\w+)", up.text, re.MULTILINE) == ["--workers", "--yes", "--help"]
 
 
 class OtherProject:
-    """A project with the real scripts, on a Debian whose apt-get takes notes only."""
+    """A project with the real scripts, on a Debian whose apt-get only records its calls."""
 
     def __init__(self, folder, missing, cmake_lists, apt_get="true"):
         self.notes = folder / "notes"
@@ -295,7 +295,7 @@ class OtherProject:
 
 @pytest.mark.parametrize("terminal, args, answer, installs", [
     (False, [], None, 1), (True, [], "n", 0), (True, [], "", 1), (True, ["--yes"], None, 1)])
-def test_what_is_missing_is_listed_and_installed_a_person_being_asked_first(tmp_path, terminal, args, answer, installs):
+def test_missing_packages_are_listed_and_installed_and_a_person_is_asked_first(tmp_path, terminal, args, answer, installs):
     other = OtherProject(tmp_path, "libjs-dygraphs", 'message(FATAL_ERROR "far enough")')
     with Up(tmp_path, *args, terminal=terminal, **other.place) as up:
         if answer is not None:
@@ -326,7 +326,7 @@ def test_a_failed_installation_or_build_is_one_clear_line(tmp_path, missing, cma
     ("libjs-dygraphs", [], "question"), ("libjs-dygraphs", ["--yes"], "sleep 302"), ("nothing", [], "sleep 301")])
 def test_a_stop_during_the_installation_or_the_build_leaves_nothing(tmp_path, missing, args, reached, by_terminal):
     other = OtherProject(tmp_path, missing, "add_custom_target(slow ALL COMMAND sleep 301)", "exec sleep 302")
-    # The question is for a terminal only.
+    # It asks only on a terminal.
     with Up(tmp_path, *args, terminal=by_terminal or reached == "question", **other.place) as up:
         if reached == "question":
             up.wait_for("Missing Debian packages")

@@ -1,4 +1,4 @@
-"""webui: /json to the letter, a Redis in every kind of trouble, and files, but never beyond their folder."""
+"""webui: /json to the letter, every failure of Redis, and files, but never outside their folder."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ KEPT = {**SECURITY, "cache_control": "no-cache"}  # kept, and asked for again ea
 
 
 def ask_json(port):
-    """(status, what the body says)"""
+    """(status, error in the body)"""
     answer = ask(port, request_bytes("/json"))
     return answer.status, json.loads(answer.body)
 
@@ -40,7 +40,7 @@ def fixture_redis():
 
 @pytest.fixture(name="folders")
 def fixture_folders(tmp_path):
-    """files and assets, and beside them what nobody may see."""
+    """files and assets, and next to them files that nobody may see."""
     for path, text in {
             "files/index.html": "<h1>index</h1>", "files/sub/page.html": "<h1>page</h1>",
             "files/assets/hidden.txt": "hidden behind the other folder",
@@ -53,7 +53,7 @@ def fixture_folders(tmp_path):
 
 @pytest.fixture(name="serve")
 def fixture_serve(folders):
-    """Makes a webui over these folders, with that Redis."""
+    """Starts a webui with these folders and that Redis."""
     return lambda url, **more: Service("webui", REDIS_URL=url, FILES_DIR=folders / "files",
                                        ASSETS_DIR=folders / "assets", **more)
 
@@ -66,7 +66,7 @@ def fixture_webui(redis, serve):
 
 @pytest.fixture(name="site")
 def fixture_site(folders, serve):
-    """A webui whose Redis is not there, and its .files."""
+    """A webui without Redis, and its .files."""
     with serve("redis://127.0.0.1:1") as service:
         service.files = folders / "files"
         assert service.port
@@ -95,7 +95,7 @@ def test_json_has_coins_as_a_number_hashes_as_a_string_and_now_in_milliseconds(w
     assert int(head.headers["content-length"]) > 30
 
 
-def test_hashes_is_what_redis_has_even_if_it_is_no_number(webui, redis):
+def test_hashes_is_what_redis_has_even_if_it_is_not_a_number(webui, redis):
     for value in ("0", "9223372036854775807", "-5", "", '"quoted" \\ \n\t\x00\x1f', "Münzen €", "</script>"):
         redis.command("SET", "hashes", value.encode())
         assert ask_json(webui.port)[1]["hashes"] == value
@@ -105,7 +105,7 @@ def test_hashes_is_what_redis_has_even_if_it_is_no_number(webui, redis):
 
 
 @pytest.mark.threads
-def test_every_reading_is_fresh_over_one_connection_however_many_poll(webui, redis):
+def test_every_reading_is_fresh_and_uses_one_connection_however_many_browsers_poll(webui, redis):
     ended = threading.Event()
     seen = set()
 
@@ -131,7 +131,7 @@ def test_every_reading_is_fresh_over_one_connection_however_many_poll(webui, red
 
 
 def assert_503(port, reason, within=1.1):
-    """The answer is that error, in time."""
+    """The response is that error, in time."""
     body = b'{"error":"%b"}' % reason.encode()
     within *= 1.5  # for a busy machine
     json_ = request_bytes("/json")
@@ -162,8 +162,8 @@ def test_redis_that_hangs_and_comes_back(webui, redis):
     assert ask_json(webui.port)[1]["hashes"] == "7"
 
 
-def test_a_late_reply_is_never_taken_for_another_question(webui, redis):
-    """HLEN's reply after GET was asked would show coins as hashes."""
+def test_a_late_reply_is_never_taken_for_that_of_another_command(webui, redis):
+    """HLEN's reply, taken for that of the next GET, would show coins as hashes."""
     redis.command("SET", "hashes", "1000")
     redis.command("HSET", "wallet", "0" * 64, "x")
     for pause in (0.05, 0.3, 0.42, 0.6, 0.85):
@@ -196,8 +196,8 @@ def test_redis_whose_machine_is_silent(serve):
             assert_503(service.port, f"Redis at 127.0.0.1:{hole.port}: connection timed out")
 
 
-def test_redis_that_takes_the_request_and_drips_its_reply(redis, serve):
-    """Byte by byte, each in time for itself: together too late."""
+def test_redis_that_sends_its_reply_byte_by_byte(redis, serve):
+    """Each byte comes in time, the whole reply too late."""
     class Dripping(RedisProxy):
         def pass_back(self, connection, data):
             for byte in data * 40:
@@ -246,7 +246,7 @@ def test_a_key_of_the_wrong_type_is_named_until_its_type_is_right(webui, redis, 
     ("redis://127.0.0.1:{}", "NOAUTH"), ("redis://:wrong@127.0.0.1:{}", "WRONGPASS"),
     ("redis://nobody:p%40ss@127.0.0.1:{}", "WRONGPASS"), ("redis://:p%40ss%2Fw%3Ard@127.0.0.1:{}/5", "55"),
     ("redis://reader:s3cret@127.0.0.1:{}/5", "55")])
-def test_the_url_carries_user_password_and_database_which_no_error_shows(serve, url, said):
+def test_the_url_has_user_password_and_database_and_no_error_shows_them(serve, url, said):
     with Redis("--requirepass", "p@ss/w:rd") as redis:
         redis.command("AUTH", "p@ss/w:rd")
         redis.command("ACL", "SETUSER", "reader", "on", ">s3cret", "~*", "+@read", "+select")
@@ -259,7 +259,7 @@ def test_the_url_carries_user_password_and_database_which_no_error_shows(serve, 
                 assert "wrong@" not in str(answer) and "p%40ss" not in str(answer)
 
 
-def test_the_root_leads_to_the_page(site):
+def test_the_root_redirects_to_the_page(site):
     for method in ("GET", "HEAD"):
         answer = ask(site.port, request_bytes("/", method=method))
         assert (answer.status, answer.body) == (302, b"")
@@ -274,8 +274,8 @@ def test_the_root_leads_to_the_page(site):
     ("jsonp", "/jsonp", "application/octet-stream"), ("assetsa", "/assetsa", "application/octet-stream"),
     ("sub/HTML.", "/sub/HTML.", "application/octet-stream"),
     ("../assets/x.mjs", "/assets/x.mjs", "text/javascript; charset=utf-8")])
-def test_a_file_is_served_with_its_media_type_and_once_edited_shows_at_once(site, name, target, media_type):
-    """Also to a browser that has it and asks whether it has changed."""
+def test_a_file_is_served_with_its_media_type_and_an_edit_shows_at_once(site, name, target, media_type):
+    """Also to a browser that has it in its cache and asks whether it has changed."""
     for content in (bytes(range(251)) * 200, b""):  # more than is read at once
         (site.files / name).write_bytes(content)
         whole = ask(site.port, request_bytes(target, "If-Modified-Since: Sat, 21 Nov 2099 07:08:51 GMT"))
@@ -308,8 +308,8 @@ def test_no_path_leads_out_of_the_folders(site):
                 assert not re.search(b"SECRET|root:", answer), (target, path, dressed)
 
 
-def test_no_symbolic_link_leads_out_and_only_files_are_served_also_by_links_within(site):
-    """A ConfigMap's volume in Kubernetes consists of links within."""
+def test_only_files_are_served_also_by_links_inside_and_no_link_leads_out(site):
+    """A ConfigMap's volume in Kubernetes consists of links inside the folder."""
     root = site.files.parent
     (root / "assets/sub").mkdir()
     for folder in ("files", "assets"):
@@ -333,7 +333,7 @@ def test_no_symbolic_link_leads_out_and_only_files_are_served_also_by_links_with
     assert_answer(ask(site.port, request_bytes("/style.css/")), 404, NO_PATH)
 
 
-def test_a_file_is_open_no_longer_than_it_is_answered_with(site):
+def test_a_file_is_closed_after_its_response(site):
     def open_files():
         folder = f"/proc/{site.pid}/fd"
         return [fd for fd in os.listdir(folder) if os.path.realpath(f"{folder}/{fd}").endswith("/index.html")]
@@ -353,8 +353,8 @@ def test_another_method_is_not_allowed_and_writes_nothing(site):
     assert (site.files / "index.html").read_text() == "<h1>index</h1>"
 
 
-def test_the_dashboard_asks_for_nothing_that_is_not_served_here():
-    """Nor by an absolute path, which would break it under a path prefix."""
+def test_the_dashboard_loads_only_what_webui_serves():
+    """And uses no absolute path, which would fail under a path prefix."""
     with Service("webui", REDIS_URL="redis://127.0.0.1:1") as dashboard:
         page = ask(dashboard.port, request_bytes("/index.html"))
         assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")

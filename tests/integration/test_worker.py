@@ -39,7 +39,7 @@ def hasher():
 
 
 def worker(rng, hasher, redis, **settings):
-    """A worker between these three: fakes, services, or URLs."""
+    """A worker with these three: fakes, services, or URLs."""
     for name, server in (("RNG_URL", rng), ("HASHER_URL", hasher), ("REDIS_URL", redis)):
         settings[name] = server if isinstance(server, str) else server.url
     return Service("worker", **{"DELAY_MS": 0} | settings)
@@ -51,12 +51,12 @@ def await_counted(redis, more=1):
 
 
 def answered(hasher, badly=0):
-    """How many loops a worker that has ended has counted: its stop may have cut the last one off."""
+    """The loops counted by a worker that has ended: its stop may have interrupted the last one."""
     return len(hasher.requests) - badly, len(hasher.requests) - badly - 1
 
 
 def told(service):
-    """The log without the updates, of which a slow machine has more."""
+    """The log without the updates: a slow machine has more of them."""
     return [line for line in service.lines if not UPDATE.fullmatch(line)]
 
 
@@ -68,7 +68,7 @@ def error(address, reason, wait="0.1"):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 on this machine")
-def test_a_loop_draws_32_bytes_has_them_hashed_and_stores_a_digest_that_begins_with_0(redis, host):
+def test_a_loop_gets_32_bytes_and_their_digest_and_stores_one_that_begins_with_0(redis, host):
     drawn = []
     digests = []
     journal = []
@@ -111,11 +111,11 @@ def test_a_loop_draws_32_bytes_has_them_hashed_and_stores_a_digest_that_begins_w
 
 
 def test_alone_it_updates_by_4_every_1_2_seconds(redis):
-    """The course's famous 4 - 4 - 4 - 0: with real neighbours, and everybody's own DELAY."""
+    """The course's famous 4 - 4 - 4 - 0: with the real services and their delays."""
     with Service("rng") as rng, Service("hasher") as hasher:
         urls = [f"http://127.0.0.1:{server.port}" for server in (rng, hasher)]
         with worker(*urls, redis, DELAY_MS=None) as service:
-            # On a busy machine a loop may take longer, and an update comes after 3.
+            # On a busy machine a loop may take longer, so that an update comes after 3.
             eventually(lambda: " 4 4 " in " ".join(["", *UPDATE.findall(service.log), ""]), 90, 0.1, "4 - 4")
     updates = [int(loops) for loops in UPDATE.findall(service.log)]
     assert updates[0] == 0
@@ -124,7 +124,7 @@ def test_alone_it_updates_by_4_every_1_2_seconds(redis):
 
 
 @needs_namespaces
-def test_every_request_asks_the_name_anew_so_that_each_replica_gets_its_share(redis):
+def test_every_request_looks_the_name_up_so_that_each_replica_gets_its_share(redis):
     addresses = ["127.0.0.2", "127.0.0.3"]
     with (Namespace() as namespace, FakeDns(namespace, {"rng": addresses[:1]}) as names,
           FakeHttp(random_bytes, host=addresses[0], port=80, namespace=namespace) as first,
@@ -144,7 +144,7 @@ def test_every_request_asks_the_name_anew_so_that_each_replica_gets_its_share(re
 
 
 @pytest.mark.parametrize("debug", ["y", None])
-def test_the_log_tells_of_coins_and_with_debug_of_every_loop(rng, hasher, redis, debug):
+def test_the_log_shows_coins_and_with_debug_every_loop(rng, hasher, redis, debug):
     rng.answer = lambda _: [0.005, http_answer(NO_COIN if len(rng.requests) % 2 else COIN)]
     with worker(rng, hasher, redis, DEBUG=debug) as service:
         hasher.await_requests(5)
@@ -157,7 +157,7 @@ def test_the_log_tells_of_coins_and_with_debug_of_every_loop(rng, hasher, redis,
     assert wallet(redis) == {name.encode(): COIN}
 
 
-# What the original's servers put before the body: Werkzeug, and Thin, which leaves the connection open.
+# The heads of the original's servers: Werkzeug, and Thin, which leaves the connection open.
 WERKZEUG = (b"HTTP/1.0 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 32\r\n"
             b"Server: Werkzeug/0.14.1 Python/3.6.3\r\nDate: Sat, 21 Nov 2026 07:08:51 GMT\r\n\r\n")
 THIN = (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain;charset=utf-8\r\nContent-Length: 64\r\n"
@@ -175,8 +175,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("which", BAD)
-def test_a_bad_answer_is_an_error_and_a_good_one_of_the_originals_is_mined(rng, hasher, redis, which):
-    """They come in turn: after each bad one a good one, which resets the wait."""
+def test_a_bad_response_is_an_error_and_a_good_one_of_the_originals_is_mined(rng, hasher, redis, which):
+    """In turn: after each bad one a good one, which resets the wait."""
     fake = {"rng": rng, "hasher": hasher}[which]
     good, bad = GOOD[which], BAD[which]
 
@@ -209,7 +209,7 @@ def test_the_wait_for_a_service_that_went_away_doubles(rng, hasher, redis):
             come_back()
             hasher.await_requests(2)
             first, *rest = [line for line in service.lines[start:] if line.startswith("ERROR")]
-            # It may have been connected.
+            # It may already have been connected.
             assert first.startswith(f"ERROR:worker:In work loop: {address}: ")
             assert rest[:5] == [line for wait in ("0.1", "0.2", "0.4")
                                 for line in error(address, "connection refused", wait)][1:]
@@ -220,7 +220,7 @@ def test_the_wait_for_a_service_that_went_away_doubles(rng, hasher, redis):
 @pytest.mark.parametrize("credentials, database, reason", [
     ("nobody:s3cret@", "", "WRONGPASS invalid username-password pair or user is disabled."),
     (":s3cret@", "/99", "ERR DB index is out of range")])
-def test_what_redis_refuses_is_an_error_in_its_own_words(rng, hasher, credentials, database, reason):
+def test_what_redis_refuses_is_an_error_in_redis_own_words(rng, hasher, credentials, database, reason):
     with Redis("--requirepass", "s3cret") as redis:
         with worker(rng, hasher, f"redis://{credentials}127.0.0.1:{redis.port}{database}") as service:
             service.wait_for_line(r"Waiting 0\.2s and restarting")
@@ -232,7 +232,7 @@ def test_what_redis_refuses_is_an_error_in_its_own_words(rng, hasher, credential
 
 
 @pytest.mark.parametrize("credentials", [":p%40ss%3Aw%2Frd%25%3F%20%23@", "miner:p%c3%a4ssw%C3%B6rd@"])
-def test_the_url_carries_user_password_and_database(rng, hasher, credentials):
+def test_the_url_has_user_password_and_database(rng, hasher, credentials):
     with Redis("--requirepass", "p@ss:w/rd%? #") as redis:
         redis.command("AUTH", "p@ss:w/rd%? #")
         redis.command("ACL", "SETUSER", "miner", "on", ">pässwörd", "~*", "+@all")
@@ -245,7 +245,7 @@ def test_the_url_carries_user_password_and_database(rng, hasher, credentials):
 
 @needs_namespaces
 def test_waits_quietly_for_services_that_are_not_there_yet_redis_first(redis):
-    """Their names and ports are the defaults. Each reason is told once, though there are more attempts."""
+    """Their names and ports are the defaults. Each reason is logged once, although there are more attempts."""
     where = {"redis:6379": "127.0.0.4", "rng:80": "127.0.0.2", "hasher:80": "127.0.0.3"}
     with Namespace() as namespace, FakeDns(namespace) as names:
         servers = {"redis:6379": RedisProxy(redis, host=where["redis:6379"], port=6379, namespace=namespace),
@@ -270,7 +270,7 @@ def test_waits_quietly_for_services_that_are_not_there_yet_redis_first(redis):
             server.__exit__()
 
 
-def test_waits_quietly_for_a_redis_that_loads_its_data(rng, hasher, redis):
+def test_waits_quietly_for_a_redis_that_is_loading_its_data(rng, hasher, redis):
     redis.command("EVAL", "for i = 1, 5000 do redis.call('SET', 'key' .. i, i) end", 0)
     redis.stop()
     redis.options += ["--key-load-delay", "300"]  # microseconds; it answers every 1,024 keys
@@ -285,7 +285,7 @@ def test_waits_quietly_for_a_redis_that_loads_its_data(rng, hasher, redis):
 
 @pytest.mark.slow
 def test_connecting_may_take_10_seconds(rng, hasher, redis):
-    """Three workers at once, each with one neighbour whose machine is silent."""
+    """Three workers at once. For each, one of the services is on a machine that is silent."""
     with Blackhole() as hole:
         at_hole = f"127.0.0.1:{hole.port}"
         begun = time.monotonic()
@@ -298,7 +298,7 @@ def test_connecting_may_take_10_seconds(rng, hasher, redis):
 
 
 @pytest.mark.slow
-def test_waits_for_an_answer_that_takes_12_seconds(rng, hasher, redis):
+def test_waits_for_a_response_that_takes_12_seconds(rng, hasher, redis):
     """Two workers at once: rng's queue is long for one, and the other's hasher is slow."""
     with (FakeHttp(lambda _: [12, http_answer(NO_COIN)]) as late_rng,
           FakeHttp(lambda _: [12, http_answer(b"f" * 64)]) as late_hasher,

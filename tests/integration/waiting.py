@@ -1,7 +1,7 @@
-"""How long tests wait: for which programs, and how much longer where these are slow.
+"""How long tests wait, and how much longer for slow programs.
 
 DOCKERCOINS_BIN   folder of the four binaries; default build/release/bin of this repository
-DOCKERCOINS_SLOW  1: widen the time bounds, as is done by itself for binaries in an asan or tsan folder
+DOCKERCOINS_SLOW  1: wider time bounds; the default for binaries in an asan or tsan folder
 """
 
 import os
@@ -15,16 +15,16 @@ SLOW = SANITIZED or os.environ.get("DOCKERCOINS_SLOW", "0") not in ("", "0")
 
 
 def scale(seconds):
-    """An upper bound in seconds, wider where the binaries are instrumented and therefore slow."""
+    """An upper bound in seconds, wider for instrumented binaries, which are slow."""
     return seconds * 4 if SLOW else seconds
 
 
-# The contract's second, of which a service uses 0.8 at most, and half a one more for a machine that is busy.
+# The contract's second, of which a service uses at most 0.8, and half a second more for a busy machine.
 STOPS_WITHIN = scale(1) + 0.5
 
 
 def eventually(predicate, timeout=5.0, interval=0.01, what="the condition"):
-    """Waits until predicate() is true and returns what it gave; fails after `timeout` seconds (scaled)."""
+    """Waits until predicate() is true and returns its result; fails after `timeout` seconds (scaled)."""
     deadline = time.monotonic() + scale(timeout)
     while not (result := predicate()):
         if time.monotonic() > deadline:

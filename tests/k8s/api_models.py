@@ -1,4 +1,4 @@
-"""Checks an object strictly against the Kubernetes API's own models, offline, as `--validate=strict` does.
+"""Checks an object strictly against the Kubernetes API's models, offline, like `--validate=strict`.
 
 The models come with Debian's python3-kubernetes; each knows its fields' names and types.
 """
@@ -7,21 +7,21 @@ import re
 
 import kubernetes.client
 
-# By apiVersion, for the same kind may exist in several.
+# By apiVersion, because the same kind may exist in several.
 KINDS = {
     "v1": ("PersistentVolumeClaim", "Service"),
     "apps/v1": ("DaemonSet", "Deployment"),
     "networking.k8s.io/v1": ("NetworkPolicy",),
 }
 
-# Debian 12's models are those of API 1.22, and this is what we use that is newer. (Debian 13's have it.)
+# Debian 12's models are those of API 1.22. These fields are newer. (Debian 13's models have them.)
 NEWER = {"V1Handler": {"sleep": "V1SleepAction"}, "V1SleepAction": {"seconds": "int"}}
 
 SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": (str, int)}
 
 
 def problems(thing):
-    """What the API would not take, a sentence each; empty when there is nothing."""
+    """What the API would refuse, one sentence each."""
     version, kind = thing.get("apiVersion"), thing.get("kind")
     if kind not in KINDS.get(version, ()):
         return [f"{version} {kind}: not known"]
@@ -30,7 +30,7 @@ def problems(thing):
 
 def _problems(value, model, path):
     if model in SCALARS:
-        # To Python, True is an int.
+        # In Python, True is an int.
         if not isinstance(value, SCALARS[model]) or isinstance(value, bool) != (model == "bool"):
             yield f"{path}: {value!r} is not a {model}"
     elif found := re.fullmatch(r"list\[(.+)\]", model):
@@ -57,7 +57,7 @@ def _problems(value, model, path):
 
 
 def _fields(model):
-    """({name as in the API: type}, names of those that must be there: their setters refuse to take nothing)"""
+    """({name in the API: type}, names of required fields: their setters refuse None)"""
     if not hasattr(kubernetes.client, model):
         return NEWER[model], set(NEWER[model])
     known = getattr(kubernetes.client, model)

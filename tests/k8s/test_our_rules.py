@@ -1,4 +1,4 @@
-"""What the manifests promise beyond being valid. Each field is taken whole, so that nothing is added unnoticed."""
+"""Our rules for the manifests. Each field is compared as a whole, so that an addition is noticed."""
 
 import os
 import re
@@ -25,7 +25,7 @@ def container_of(path, kind, name):
     return container
 
 
-def test_each_file_has_what_it_is_for():
+def test_each_file_has_its_objects():
     assert set(objects(MAIN)) == ({("Deployment", name) for name in NAMES}
                                   | {("Service", name) for name in NAMES if name != "worker"})
     assert [os.path.basename(path) for path in LESSONS] == [
@@ -35,7 +35,7 @@ def test_each_file_has_what_it_is_for():
         {("DaemonSet", "rng")}, {("Deployment", "rng")},
         {("NetworkPolicy", name) for name in ("nobody-by-default", "redis", *SERVERS)},
         {("PersistentVolumeClaim", "redis"), ("Deployment", "redis")}, {("Deployment", "worker")}]
-    assert sorted(os.listdir(f"{REPO}/k8s")) == ["dockercoins.yaml"], "apply -f k8s/ takes all"
+    assert sorted(os.listdir(f"{REPO}/k8s")) == ["dockercoins.yaml"], "apply -f k8s/ applies all"
 
 
 @pytest.mark.parametrize("path", [MAIN, *LESSONS])
@@ -50,18 +50,18 @@ def test_metadata_is_name_and_label_only_and_fits_any_namespace(path):
 @every_pod
 def test_the_number_of_pods_and_the_rollout_are_left_at_their_defaults(path, kind, name):
     spec = dict(objects(path)[kind, name]["spec"])
-    # In a rollout never two Redis at once on the same files.
+    # In a rollout, never two Redis on the same files.
     strategy = {"strategy": {"type": "Recreate"}} if path.endswith("4-redis-persistent.yaml") else {}
     template = spec.pop("template")
     assert spec == {"selector": {"matchLabels": {"app": name}}, **strategy}
     assert template["metadata"].pop("labels") == {"app": name}
     assert template["metadata"] == ({} if name == "redis" else {
-        "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "9797"}}), "Prometheus knows where to ask"
+        "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "9797"}}), "Prometheus finds the pods"
 
 
 @every_pod
 def test_a_pod_has_what_it_needs_and_nothing_else(path, kind, name):
-    """But for what each of the tests below asks about."""
+    """Except for the fields that the tests below check."""
     pod, container = pod_of(path, kind, name), container_of(path, kind, name)
     for field in ("automountServiceAccountToken", "enableServiceLinks", "securityContext", "containers"):
         del pod[field]
@@ -69,9 +69,9 @@ def test_a_pod_has_what_it_needs_and_nothing_else(path, kind, name):
         del container[field]
     persistent = path.endswith("4-redis-persistent.yaml")
     more = {"args": ["--appendonly", "yes"]} if persistent else {}
-    if name in (*SERVERS, "redis"):  # the cluster sends nothing more by then, and the queue of a second drains
+    if name in (*SERVERS, "redis"):  # by then the cluster sends nothing more, and the queue, a second long, has drained
         more["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
-    if path.endswith("2-rng-liveness.yaml"):  # waits in the queue, for the default second
+    if path.endswith("2-rng-liveness.yaml"):  # waits in the queue; the timeout is the default, one second
         more["livenessProbe"] = {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 5,
                                  "initialDelaySeconds": 30}
     if name == "redis":
@@ -82,7 +82,7 @@ def test_a_pod_has_what_it_needs_and_nothing_else(path, kind, name):
 
 
 @every_pod
-def test_ports_are_those_that_the_image_listens_on(path, kind, name):
+def test_ports_are_those_of_the_image(path, kind, name):
     expected = [{"name": "redis", "containerPort": 6379}]
     if name != "redis":
         exposed = re.findall(r"^EXPOSE (\d+)$", read(f"{name}/Dockerfile"), re.MULTILINE)
@@ -95,7 +95,7 @@ def test_ports_are_those_that_the_image_listens_on(path, kind, name):
 
 @pytest.mark.parametrize("name", [*SERVERS, "redis"])
 def test_a_service_leads_to_the_port_of_its_pods(name):
-    """And webui's to a free one of the nodes, so that several can run side by side."""
+    """webui's also to a free port of the nodes, so that several applications can run side by side."""
     port = {"name": "redis", "port": 6379} if name == "redis" else {"name": "http", "port": 80}
     node_port = {"type": "NodePort"} if name == "webui" else {}
     assert objects(MAIN)["Service", name]["spec"] == {"selector": {"app": name}, "ports": [port], **node_port}
@@ -119,7 +119,7 @@ def test_the_restricted_pod_security_standard_holds_and_more(path, kind, name):
     # 999 and 1000 are redis in the official image on Alpine; 65532 is what our programs become.
     user, group = (999, 1000) if name == "redis" else (65532, 65532)
     more = {"fsGroup": group} if name == "redis" else {}
-    if name in SERVERS:  # whoever listens on port 80 may
+    if name in SERVERS:  # any user may listen on port 80
         more = {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]}
     pod = pod_of(path, kind, name)
     assert pod["securityContext"] == {"runAsNonRoot": True, "runAsUser": user, "runAsGroup": group,
@@ -130,9 +130,9 @@ def test_the_restricted_pod_security_standard_holds_and_more(path, kind, name):
 
 
 @every_pod
-def test_requests_and_limits_fit_what_was_measured(path, kind, name):
-    """At most 1, 2, 5, 5 and 8 MiB of worker, rng, hasher, webui and Redis, and 1.2 ms of CPU a hash for all.
-    A container's start, by the runtime, counts too: hence 32 MiB at least."""
+def test_requests_and_limits_fit_the_measurements(path, kind, name):
+    """At most 1, 2, 5, 5 and 8 MiB for worker, rng, hasher, webui and Redis, and 1.2 ms of CPU per hash for all.
+    The start of the container counts, too: so at least 32 MiB."""
     of_others = {"worker": ("5m", "4Mi", "100m", "32Mi"), "redis": ("10m", "16Mi", "500m", "256Mi")}
     cpu, memory, most_cpu, most_memory = of_others.get(name, ("10m", "8Mi", "500m", "64Mi"))
     assert container_of(path, kind, name)["resources"] == {

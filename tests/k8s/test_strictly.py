@@ -1,4 +1,4 @@
-"""Every manifest is what the Kubernetes API knows, to the letter; and a mistake would be found."""
+"""The Kubernetes API knows every field of every manifest, and a mistake would be found."""
 
 import copy
 
@@ -28,7 +28,7 @@ def test_the_api_knows_every_field(path):
      "NetworkPolicy.spec.ingress[0].form: unknown field"),
 ])
 def test_a_mistake_is_found(path, kind, where, to, said):
-    """The object of rng with one field set to another value, or taken away."""
+    """The object of rng with one field changed or removed."""
     thing = at = copy.deepcopy(objects(path)[kind, "rng"])
     for step in where[:-1]:
         at = at[step]

@@ -10,7 +10,7 @@
 namespace dockercoins {
 namespace {
 
-TEST(CheckHealthTest, SaysWhatIsWrong) {
+TEST(CheckHealthTest, NamesTheReason) {
   const ListenSocket service = Listen("127.0.0.1", 0);
   const ListenSocket admin = Listen("127.0.0.1", 0);
   const auto check = [&](uint16_t port, const std::string& answer) -> std::string {

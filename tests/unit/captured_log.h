@@ -13,7 +13,7 @@
 
 namespace dockercoins {
 
-/// A log whose lines a test reads. Thread-safe.
+/// A log whose lines a test can read. Thread-safe.
 class CapturedLog {
  public:
   explicit CapturedLog(const std::string& name = "test", bool debug = false)
@@ -21,7 +21,7 @@ class CapturedLog {
 
   [[nodiscard]] Log& log() { return log_; }
 
-  /// All that was written.
+  /// The whole log.
   [[nodiscard]] std::string Text() const {
     std::string text;
     std::array<char, 4096> buffer{};
@@ -33,7 +33,7 @@ class CapturedLog {
     return text;
   }
 
-  /// Without their line ends.
+  /// Without line ends.
   [[nodiscard]] std::vector<std::string> Lines() const {
     std::vector<std::string> lines;
     std::istringstream text(Text());

@@ -29,11 +29,11 @@ using Addresses = std::vector<std::string>;
 using LookUp = std::function<Addresses()>;
 
 std::mutex mutex;
-/// The names that the tests answer for: with numeric addresses in getaddrinfo's order, or none for "no such
+/// The names that the tests resolve: to numeric addresses in getaddrinfo's order, or to none for "no such
 /// name".
 std::map<std::string, LookUp> names;
 
-/// From now on `look_up` answers for this name. Each test has names of its own.
+/// From now on `look_up` resolves this name. Each test has its own names.
 Endpoint Name(const std::string& name, uint16_t port, LookUp look_up) {
   const std::lock_guard lock(mutex);
   names[name] = std::move(look_up);
@@ -46,7 +46,7 @@ LookUp Find(const char* name) {
   return found == names.end() ? nullptr : found->second;
 }
 
-/// Why a Dialer fails; empty when it does not.
+/// Why a Dialer fails; empty if it does not.
 std::string Failure(Dialer& dialer, milliseconds timeout = kPatience, const std::stop_token& stop = {}) {
   try {
     (void)dialer.Dial(timeout, stop);
@@ -62,7 +62,7 @@ std::string Failure(const Endpoint& server, milliseconds timeout = kPatience,
   return Failure(dialer, timeout, stop);
 }
 
-TEST(DialTest, GivesABlockingSocket) {
+TEST(DialTest, ReturnsABlockingSocket) {
   const ListenSocket listener = Listen("127.0.0.1", 0);
   const UniqueFd fd = Dialer({.host = "127.0.0.1", .port = listener.port}).Dial(kPatience, {});
   EXPECT_EQ(::fcntl(fd.get(), F_GETFL) & O_NONBLOCK, 0);
@@ -71,21 +71,21 @@ TEST(DialTest, GivesABlockingSocket) {
   EXPECT_EQ(Receive(fd, 1), "x");
 }
 
-TEST(DialTest, SaysWhoIsUnreachableAndWhyAndLeaksNoDescriptor) {
+TEST(DialTest, NamesTheServerAndTheReasonAndLeaksNoDescriptor) {
   const ClosedPort closed;
   const Endpoint refusing{.host = "127.0.0.1", .port = closed.port()};
   const rlim_t before = LowestFreeDescriptor();
   const Stopwatch watch;
   EXPECT_EQ(Failure(refusing), refusing.ToString() + ": connection refused");
   EXPECT_LT(watch.Elapsed(), kPatience / 2) << "it tries no address twice";
-  // TCP knows no broadcast.
+  // TCP has no broadcast.
   EXPECT_EQ(Failure({.host = "255.255.255.255", .port = 80}), "255.255.255.255:80: network is unreachable");
   EXPECT_EQ(Failure(Name("nobody", 80, [] { return Addresses(); })), "nobody:80: name or service not known");
   EXPECT_EQ(LowestFreeDescriptor(), before);
   EXPECT_EQ(ErrorText(ECONNRESET), "connection reset by peer");
 }
 
-TEST(DialTest, SilenceEndsWithTheTimeOrAStop) {
+TEST(DialTest, ASilentServerEndsWithATimeoutOrAStop) {
   const FullListener full;
   const Endpoint silent{.host = "127.0.0.1", .port = full.port()};
   const Stopwatch watch;
@@ -93,7 +93,7 @@ TEST(DialTest, SilenceEndsWithTheTimeOrAStop) {
   EXPECT_GE(watch.Elapsed(), milliseconds(150));
   std::stop_source stop;
   std::jthread stopper([&] {
-    std::this_thread::sleep_for(milliseconds(1100));  // So that the second attempt has begun.
+    std::this_thread::sleep_for(milliseconds(1100));  // The second attempt has begun.
     stop.request_stop();
   });
   EXPECT_EQ(Failure(silent, kPatience, stop.get_token()), silent.ToString() + ": interrupted");
@@ -101,7 +101,7 @@ TEST(DialTest, SilenceEndsWithTheTimeOrAStop) {
   EXPECT_LT(watch.Elapsed(), kPatience / 2);
 }
 
-TEST(DialTest, AHangingLookupRunsOnceAndItsLateAnswerIsUsed) {
+TEST(DialTest, AHangingLookupRunsOnceAndItsLateResultIsUsed) {
   const ListenSocket listener = Listen("127.0.0.1", 0);
   const auto gate = std::make_shared<Gate>();
   const Endpoint hanging =
@@ -120,7 +120,7 @@ TEST(DialTest, AHangingLookupRunsOnceAndItsLateAnswerIsUsed) {
   EXPECT_EQ(gate->Arrived(), 1U);
 }
 
-TEST(DialTest, ALookupServesASecondAndKeepsItsThread) {
+TEST(DialTest, ALookupIsUsedForASecondAndKeepsItsThread) {
   const ListenSocket listener = Listen("127.0.0.1", 0);
   const auto threads = std::make_shared<std::vector<std::thread::id>>();
   Dialer dialer(Name("often", listener.port, [threads] {
@@ -136,7 +136,7 @@ TEST(DialTest, ALookupServesASecondAndKeepsItsThread) {
   EXPECT_EQ(std::set(threads->begin(), threads->end()).size(), 1U);
 }
 
-TEST(DialTest, AnAttemptIsASecondAndItsShareOfTheTimeAndAfterSilenceANewAddressIsTried) {
+TEST(DialTest, AnAttemptTakesAtMostASecondAndThenAnotherAddressIsTried) {
   const FullListener dead;
   const ListenSocket alive = Listen("127.0.0.2", dead.port());
   std::atomic<int> lookups = 0;
@@ -148,7 +148,7 @@ TEST(DialTest, AnAttemptIsASecondAndItsShareOfTheTimeAndAfterSilenceANewAddressI
     EXPECT_EQ(Failure(replaced), "");
     EXPECT_EQ(lookups, 2);
   });
-  // The dead one comes first every second time: it must not use up the time of the other.
+  // The dead one comes first every second time. It must not use the other's time.
   for (int i = 0; i < 8; ++i) EXPECT_EQ(Failure(replaced, milliseconds(800)), "");
 }
 
@@ -164,7 +164,7 @@ extern "C" int __wrap_getaddrinfo(const char* node, const char* service, const a
   const bool numeric = hints == nullptr || (hints->ai_flags & AI_NUMERICHOST) != 0;
   const auto look_up = numeric || node == nullptr ? nullptr : dockercoins::Find(node);
   if (!look_up) return __real_getaddrinfo(node, service, hints, list);
-  // freeaddrinfo takes an entry after another, so that lists may be joined.
+  // freeaddrinfo frees entry by entry, so lists may be joined.
   addrinfo** next = list;
   for (const std::string& address : look_up()) {
     if (const int error = __real_getaddrinfo(address.c_str(), service, hints, next); error != 0) return error;

@@ -5,10 +5,10 @@
 
 namespace dockercoins {
 
-/// How long a test waits for what must come: far beyond what a slow machine under a sanitizer takes.
+/// How long a test waits for an event: much longer than a slow machine under a sanitizer takes.
 constexpr auto kPatience = std::chrono::seconds(20);
 
-/// Waits until `condition` holds; false when it did not for as long as a test has patience.
+/// Waits until `condition` holds; false if it does not within kPatience.
 template <typename Condition>
 [[nodiscard]] bool Eventually(Condition condition) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;

@@ -11,7 +11,7 @@
 namespace dockercoins {
 namespace {
 
-TEST(FileFolderTest, KeepsTheFolderThatItWasGivenWhateverItsPathBecomes) {
+TEST(FileFolderTest, KeepsTheFolderThatItOpenedWhateverItsPathBecomes) {
   const TemporaryFolder above;
   above.Write("files/index.html", "<html>");
   const FileFolder folder(above.path() / "files");
@@ -23,7 +23,7 @@ TEST(FileFolderTest, KeepsTheFolderThatItWasGivenWhateverItsPathBecomes) {
   }
 }
 
-TEST(MediaTypeTest, GoesByTheEnding) {
+TEST(MediaTypeTest, FollowsTheExtension) {
   const std::string bytes = "application/octet-stream";
   for (const auto& [name, type] :
        std::map<std::string, std::string>{{"style.css", "text/css; charset=utf-8"},

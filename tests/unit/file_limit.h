@@ -7,8 +7,8 @@
 
 namespace dockercoins {
 
-/// Gives the process room for `files` descriptors, as long as this lives. With few of them, UBSan has none
-/// for a look at a class that it has not seen yet: a test lets it see them before.
+/// Sets the process's limit of open files to `files` while this exists. UBSan needs one when it first meets a
+/// type, so a test with a low limit uses its types before.
 class FileLimit {
  public:
   explicit FileLimit(rlim_t files) {

@@ -8,10 +8,10 @@
 
 namespace dockercoins {
 
-/// Holds threads up until it is opened, and counts them. Thread-safe.
+/// Stops threads until it is opened, and counts them. Thread-safe.
 class Gate {
  public:
-  /// Waits until the gate is open (or the test has lost its patience).
+  /// Waits until the gate is open, or kPatience is over.
   void Pass() {
     std::unique_lock lock(mutex_);
     ++arrived_;
@@ -25,7 +25,7 @@ class Gate {
     changed_.notify_all();
   }
 
-  /// Waits until `count` threads have come to the gate, in all.
+  /// Waits until `count` threads in total have come to the gate.
   [[nodiscard]] bool AwaitArrived(size_t count) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, kPatience, [&] { return arrived_ >= count; });

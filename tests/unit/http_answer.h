@@ -9,25 +9,25 @@
 
 namespace dockercoins {
 
-/// An answer as a client sees it.
+/// A response, as a client sees it.
 struct HttpAnswer {
-  std::string raw;  ///< All that came; empty when the connection was closed without an answer, or reset.
+  std::string raw;  ///< All bytes; empty if the connection was closed without a response, or reset.
   std::string status_line;
-  int status = 0;  ///< 0 when what came is no answer. Of the final answer, if "100 Continue" came before.
+  int status = 0;  ///< 0 if it is not a response. Of the final response, if "100 Continue" came before.
   std::multimap<std::string, std::string> headers;
   std::string body;
 
-  /// Status line, headers in the order of their names, an empty line and the body, with plain line ends.
+  /// Status line, headers ordered by name, an empty line and the body, with plain line ends.
   [[nodiscard]] std::string Text() const;
 };
 
-/// What the server sends on `client` until it closes the connection.
+/// The response on `client`, until the server closes the connection.
 HttpAnswer AnswerOn(const UniqueFd& client);
 
-/// The answer to `request` of a server on a port of 127.0.0.1.
+/// The response to `request` of a server on a port of 127.0.0.1.
 HttpAnswer Ask(uint16_t port, std::string_view request);
 
-/// The request line and headers of a request that a server takes.
+/// Request line and headers of a good request.
 std::string Get(const std::string& path);
 
 }  // namespace dockercoins

@@ -14,7 +14,7 @@
 namespace dockercoins {
 namespace {
 
-TEST(ListenTest, MayListenAgainOnAPortWhoseOldConnectionsLinger) {
+TEST(ListenTest, ListensAgainOnAPortWithOldConnections) {
   ListenSocket first = Listen("127.0.0.1", 0);
   const UniqueFd client = ConnectTo(first.port);
   UniqueFd served = Accept(first);

@@ -35,10 +35,10 @@ TEST(LogTest, WritesTheLevelsAsTheOriginalWorkerDoes) {
   }
 }
 
-TEST(LogTest, KeepsTheLinesOfThreadsApartAlsoWhenSignalsInterruptThem) {
+TEST(LogTest, KeepsTheLinesOfThreadsApartEvenIfSignalsInterruptThem) {
   constexpr size_t kThreads = 4;
   constexpr size_t kLinesEach = 20;
-  // Longer than what a pipe takes at once: such a line needs several writes.
+  // Longer than a pipe: such a line needs several writes.
   constexpr size_t kLineSize = 100'000;
   struct sigaction interrupting{};
   interrupting.sa_handler = [](int) {};

@@ -24,7 +24,7 @@ using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-/// The lines about metrics of the tests' own, whose names begin with x.
+/// The lines of the tests' own metrics, whose names begin with x.
 std::string OwnText(const Metrics& metrics) {
   std::string own;
   std::istringstream text(metrics.Text());
@@ -35,7 +35,7 @@ std::string OwnText(const Metrics& metrics) {
   return own;
 }
 
-TEST(MetricsTest, WritesPrometheusTextFormatInTheOrderOfNamesAndLabels) {
+TEST(MetricsTest, WritesPrometheusTextFormatOrderedByNameAndLabels) {
   Metrics metrics;
   metrics.AddCounter("x_b_total", "What b is.", {{"step", "two"}}).Increment();
   (void)metrics.AddCounter("x_b_total", "What b is.", {{"step", "three"}});
@@ -49,7 +49,7 @@ TEST(MetricsTest, WritesPrometheusTextFormatInTheOrderOfNamesAndLabels) {
             "# HELP x_big Beyond 32 bits.\n# TYPE x_big gauge\nx_big 9007199254740991\n");
 }
 
-TEST(MetricsTest, TellsOfTheProgramAndItsProcess) {
+TEST(MetricsTest, DescribesTheProgramAndItsProcess) {
   const Metrics metrics;
   EXPECT_THAT(
       metrics.Text(),

@@ -26,28 +26,28 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-/// No other wait takes as long, whatever its jitter. With two requests of 120 ms a loop takes 0.3 s.
+/// Longer than any other wait, whatever its jitter. With two requests of 120 ms a loop takes 0.3 s.
 constexpr auto kDelay = milliseconds(60);
 const UnreachableError kRefused({.host = "rng", .port = 80}, "connection refused");
 const std::runtime_error kBroken("rng:80: broken");
 
-/// All that a miner knows of the world, with a clock that only moves when somebody waits.
+/// Everything outside the miner, with a clock that moves only while somebody waits.
 class World final : public RandomSource, public Hasher, public Ledger, public Timer {
  public:
-  // What a test may set.
+  // A test may set these.
   std::function<void(const std::string&)> before_step = [](const std::string&) {
   };  ///< May throw, which makes the step fail.
   milliseconds request_time = milliseconds(120);
-  int coin_every = 0;  ///< Each so-manieth digest is a coin; 0: none.
+  int coin_every = 0;  ///< Every N-th digest is a coin; 0: none.
   milliseconds end = seconds(10);
 
-  // What it sees.
-  std::string journal;  ///< All that the miner did, a word each.
-  std::string updates;  ///< What the ledger took: "loops@milliseconds", a word each.
+  // A test reads these.
+  std::string journal;  ///< Everything that the miner did, one word each.
+  std::string updates;  ///< What the ledger took: "loops@milliseconds", one word each.
   std::map<std::string, std::string> wallet;
   std::map<std::string, std::string> found;  ///< The coins among the digests.
   std::vector<milliseconds> waits;           ///< Sleeps other than the delay of a loop.
-  size_t steps = 0;                          ///< Tried, whether they failed or not.
+  size_t steps = 0;                          ///< Steps tried, failed ones included.
   uint64_t hashes = 0;
   uint64_t loops_counted = 0;
 
@@ -120,7 +120,7 @@ class MinerTest : public ::testing::Test {
     Miner(world_, world_, world_, world_, *metrics_, log_->log(), kDelay).Run(world_.stop());
   }
 
-  /// These steps fail from now on, those for whose number (from 1) `which` holds.
+  /// From now on, the steps for whose number (from 1) `which` holds fail.
   template <typename Error>
   void Fail(const std::string& failing, bool (*which)(int), const Error& error) {
     world_.before_step = [=, count = 0](const std::string& step) mutable {
@@ -128,7 +128,7 @@ class MinerTest : public ::testing::Test {
     };
   }
 
-  /// Nothing that was done is missing from the ledger, and nothing is there twice.
+  /// Expects that nothing is missing in the ledger, and nothing is in it twice.
   void ExpectNothingLost() const {
     EXPECT_GT(world_.hashes, 0U);
     EXPECT_EQ(world_.loops_counted, world_.hashes);
@@ -141,7 +141,7 @@ class MinerTest : public ::testing::Test {
   std::unique_ptr<CapturedLog> log_;
 };
 
-TEST_F(MinerTest, UpdatesAtOnceAndThenBeforeTheFirstLoopAfterMoreThanASecond) {
+TEST_F(MinerTest, UpdatesAtOnceAndThenBeforeTheFirstLoopThatBeginsAfterASecond) {
   const struct {
     int request_time;
     int end;
@@ -149,7 +149,7 @@ TEST_F(MinerTest, UpdatesAtOnceAndThenBeforeTheFirstLoopAfterMoreThanASecond) {
   } cases[] = {
       {120, 6050, "0@0 4@1200 4@2400 4@3600 4@4800 4@6000 "},  // The lesson's fours.
       {170, 4850, "0@0 3@1200 3@2400 3@3600 3@4800 "},         // A grid of whole seconds would give 3 and 2.
-      {95, 2550, "0@0 5@1250 5@2500 "},                        // A second is not more than a second.
+      {95, 2550, "0@0 5@1250 5@2500 "},                        // Exactly one second is not enough.
       {520, 3350, "0@0 1@1100 1@2200 1@3300 "}};
   for (const auto& [request_time, end, updates] : cases) {
     world_ = World();
@@ -160,7 +160,7 @@ TEST_F(MinerTest, UpdatesAtOnceAndThenBeforeTheFirstLoopAfterMoreThanASecond) {
   }
 }
 
-TEST_F(MinerTest, MeasuresWhatItDoesAndWhereTheTimeGoes) {
+TEST_F(MinerTest, MeasuresLoopsCoinsErrorsAndTheTimeOfEachStep) {
   world_.coin_every = 3;
   world_.request_time = milliseconds(70);
   std::vector<double> unstored;
@@ -193,7 +193,7 @@ TEST_F(MinerTest, MeasuresWhatItDoesAndWhereTheTimeGoes) {
       "step_duration_seconds_sum{step=\"rng\"} 0.42\nstep_duration_seconds_sum{step=\"work\"} 0.42\n");
 }
 
-TEST_F(MinerTest, WaitsTwiceAsLongEachTimeSpreadByAFifth) {
+TEST_F(MinerTest, DoublesTheWaitWithAFifthOfJitter) {
   for (const bool at_start : {false, true}) {
     world_ = World();
     if (at_start) {
@@ -201,7 +201,7 @@ TEST_F(MinerTest, WaitsTwiceAsLongEachTimeSpreadByAFifth) {
     } else {
       Fail("draw", [](int) { return true; }, kBroken);
     }
-    // At the start it looks often for what is not there yet.
+    // At the start it retries often.
     const milliseconds longest = at_start ? milliseconds(500) : seconds(10);
     world_.end = longest * 400;
     Mine();
@@ -257,7 +257,7 @@ TEST_F(MinerTest, AStopEndsTheDelayAndWhatWasDoneIsStored) {
   EXPECT_EQ(world_.updates, "0@0 4@1200 ");
 }
 
-TEST_F(MinerTest, TriesForHalfASecondToStoreWhatIsLeftAndSaysWhenItCannot) {
+TEST_F(MinerTest, TriesForHalfASecondToStoreWhatIsLeftAndLogsAFailure) {
   world_.end = milliseconds(300);
   Fail("loops", [](int count) { return count > 1; }, kBroken);
   Mine();

@@ -8,7 +8,7 @@
 
 namespace dockercoins {
 
-/// What Prometheus would read from `metrics`: values by name and labels, as in `up{job="rng"}`.
+/// `metrics` as Prometheus reads them: values by name and labels, as in `up{job="rng"}`.
 inline std::map<std::string, double> Samples(const Metrics& metrics) {
   std::map<std::string, double> samples;
   std::istringstream text(metrics.Text());

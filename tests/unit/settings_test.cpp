@@ -32,13 +32,13 @@ const Read kRedis = [] {
 const Read kFolder = [] { return ReadFolder("FILES_DIR", "/files").string(); };
 const Read kDebug = [] { return std::string(ReadDebug() ? "on" : "off"); };
 
-/// Begins and ends with none of the variables set.
+/// Starts and ends with none of the variables set.
 class SettingsTest : public ::testing::Test {
  protected:
   SettingsTest() { Clear(); }
   ~SettingsTest() override { Clear(); }
 
-  /// What is read when the variable has that value, or why it is refused.
+  /// The setting when the variable has that value, or why it is refused.
   static std::string With(const char* variable, const char* value, const Read& read) {
     ::setenv(variable, value, 1);
     std::string result;
@@ -74,7 +74,7 @@ class SettingsTest : public ::testing::Test {
   }
 };
 
-TEST_F(SettingsTest, HaveDefaultsAndTakeWhatIsAllowed) {
+TEST_F(SettingsTest, HaveDefaultsAndAcceptWhatIsAllowed) {
   ExpectTaken("PORT", kPort, "80", {{"0", "0"}, {"1", "1"}, {"65535", "65535"}});
   ExpectTaken("ADMIN_PORT", kAdminPort, "9797", {{"0", "0, asked for"}, {"9797", "9797, asked for"}});
   ExpectTaken("BIND_ADDRESS", kAddress, "::", {{"::1", "::1"}, {"0.0.0.0", "0.0.0.0"}});
@@ -87,8 +87,8 @@ TEST_F(SettingsTest, HaveDefaultsAndTakeWhatIsAllowed) {
               {{"y", "on"}, {"Yes", "on"}, {"", "off"}, {"no", "off"}, {"1", "off"}, {" y", "off"}});
 }
 
-TEST_F(SettingsTest, RefuseTheRestWithOneLine) {
-  // tcp://... is what Kubernetes would inject if our names were chosen badly.
+TEST_F(SettingsTest, RefuseEverythingElseWithOneLine) {
+  // Kubernetes would inject tcp://... if a setting had the wrong name.
   const std::vector<const char*> no_ports = {
       "",    " ",   "abc", "-1",   "65536", "4294967376", "99999999999999999999999", "+80",
       " 80", "80 ", "80.", "0x50", "1e3",   "80,81",      "tcp://10.0.0.1:6379"};
@@ -116,7 +116,7 @@ TEST_F(SettingsTest, RefuseTheRestWithOneLine) {
             "PORT=80\\x0aand\\x1b[31m more: a port from 1 to 65535 is expected, or 0 for a free one");
 }
 
-TEST_F(SettingsTest, OfAServiceAreThoseOfTheWorkerAndAPort) {
+TEST_F(SettingsTest, AServiceHasThoseOfTheWorkerAndAPort) {
   ::setenv("PORT", "abc", 1);
   ::setenv("BIND_ADDRESS", "127.0.0.1", 1);
   ::setenv("ADMIN_PORT", "8002", 1);

@@ -39,7 +39,7 @@ bool AwaitReadable(int fd, int timeout_ms) {
   return ready > 0;
 }
 
-/// Receives up to `size` bytes; 0 at the end of the connection, negative when it was reset or nothing came.
+/// Receives up to `size` bytes; 0 at the end of the connection, negative if it was reset or nothing came.
 ssize_t ReceiveSome(int fd, char* data, size_t size) {
   if (!AwaitReadable(fd, kPatienceMs)) return -1;
   return ::recv(fd, data, size, 0);
@@ -136,7 +136,7 @@ FullListener::FullListener() : socket_(Listen("127.0.0.1", 0)) {
   for (UniqueFd& fd : waiting_) {
     fd = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&bound), sizeof(bound));
-    // The kernel answers in its own time; one that is still unanswered by then stays so.
+    // Wait for the kernel's reply. A connection without one by then gets none.
     pollfd waiting{.fd = fd.get(), .events = POLLOUT, .revents = 0};
     ::poll(&waiting, 1, 20);
   }

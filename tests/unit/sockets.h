@@ -12,33 +12,33 @@
 
 namespace dockercoins {
 
-// Sockets for tests, over loopback. A failure of the machinery itself is a std::runtime_error, which fails
-// the test that it happens in. Reading gives up when nothing comes for as long as a test has patience.
+// Sockets for tests, over loopback. A failure of these helpers is a std::runtime_error, which fails the test.
+// Reading gives up when nothing comes for as long as kPatience.
 
 /// A new TCP socket, not yet connected.
 UniqueFd TcpSocket();
-/// Connects `fd` to a port of 127.0.0.1; false when that is refused.
+/// Connects `fd` to a port of 127.0.0.1; false if that is refused.
 [[nodiscard]] bool Connect(const UniqueFd& fd, uint16_t port);
 /// A connection to a port of 127.0.0.1.
 UniqueFd ConnectTo(uint16_t port);
 
-/// The next connection that somebody makes to it.
+/// The next connection to it.
 UniqueFd Accept(const ListenSocket& listener);
 
-/// Sends all of `text`; false when the other side has closed the connection.
+/// Sends all of `text`; false if the other side has closed the connection.
 bool Send(const UniqueFd& fd, std::string_view text);
 /// Sends all of `text`, and waits until the other side's kernel has it.
 void Deliver(const UniqueFd& fd, std::string_view text);
-/// Receives exactly `size` bytes; fewer when the connection ends before.
+/// Receives `size` bytes; fewer if the connection ends first.
 std::string Receive(const UniqueFd& fd, size_t size);
-/// Receives what comes until the other side closes. Nothing when it does not close, or resets the connection.
+/// Receives until the other side closes. None if it does not close, or resets the connection.
 std::optional<std::string> ReceiveAll(const UniqueFd& fd);
-/// True when the other side has closed the connection, after waiting for that.
+/// Waits for the other side to close the connection; true if it does.
 [[nodiscard]] bool AwaitClosed(const UniqueFd& fd);
-/// True when there is something to read now (the other side's closing is, too).
+/// True if there is something to read now (the end of the connection included).
 [[nodiscard]] bool IsReadable(const UniqueFd& fd);
 
-/// A port where nobody listens, and nobody will as long as this lives.
+/// A port where nobody listens while this exists.
 class ClosedPort {
  public:
   ClosedPort();

@@ -17,8 +17,8 @@ class Stopwatch {
   const Clock::time_point begin_ = Clock::now();
 };
 
-/// Expects that `act` takes `least` in each of up to five tries, and in one of them less than `limit`: a busy
-/// machine makes some of them late, a wrong time in the product all of them.
+/// Expects that `act` takes at least `least` in each of up to five tries, and less than `limit` in one of
+/// them: a busy machine delays some tries, a wrong time in the product all of them.
 template <typename Act>
 void ExpectTime(Stopwatch::Clock::duration least, Stopwatch::Clock::duration limit, Act act) {
   for (int tries = 0; tries < 5; ++tries) {

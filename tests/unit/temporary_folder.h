@@ -9,7 +9,7 @@
 
 namespace dockercoins {
 
-/// A folder that is removed at the end, with all that is in it.
+/// A folder that is removed at the end, with its contents.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -26,7 +26,7 @@ class TemporaryFolder {
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
-  /// Writes a file, and the folders that lead to it.
+  /// Writes a file, and makes its folders.
   void Write(const std::filesystem::path& name, std::string_view content) const {
     std::filesystem::create_directories((path_ / name).parent_path());
     std::ofstream(path_ / name, std::ios::binary) << content;

@@ -10,7 +10,7 @@ UniqueFd OpenNull() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC))
 
 bool IsOpen(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
 
-TEST(UniqueFdTest, MovesOwnershipAndClosesWhatItReplacesAndItselfAtTheEnd) {
+TEST(UniqueFdTest, MovesOwnershipAndClosesWhatItReplacesAndWhatItOwnsAtTheEnd) {
   UniqueFd first = OpenNull();
   UniqueFd second = OpenNull();
   const int replaced = first.get();
@@ -38,7 +38,7 @@ TEST(UniqueFdTest, ReleaseLeavesItOpenAndResetClosesItOnce) {
   owner.Reset();
   EXPECT_FALSE(owner);
   EXPECT_FALSE(IsOpen(fd));
-  const UniqueFd reused = OpenNull();  // Most likely the same number.
+  const UniqueFd reused = OpenNull();  // Most likely gets the same number.
   owner.Reset();
   EXPECT_TRUE(IsOpen(reused.get()));
 }

@@ -9,7 +9,7 @@
 namespace dockercoins {
 namespace {
 
-/// Texts by what is read from them, or by the reason (in brackets) for which they are refused.
+/// Texts by their parsed form, or by the reason (in brackets) why they are refused.
 using Table = std::vector<std::pair<const char*, std::vector<const char*>>>;
 
 template <typename Url>
@@ -70,7 +70,7 @@ TEST(RedisUrlTest, HasUserPasswordHostPortAndDatabase) {
       {" secret redis:6379 0", {"redis://:secret@redis"}},
       {"me secret [::1]:1 15", {"redis://me:secret@[::1]:1/15"}},
       {"me pO*:\xaf\xfa\t redis:6379 0", {"redis://m%65:%70%4f%2a%3A%AF%fa%09@redis"}},
-      // Nobody encoded it.
+      // Not encoded.
       {" p@ss/w:rd redis:7000 3", {"redis://:p@ss/w:rd@redis:7000/3"}},
       {"(another scheme)", {"", "redis:6379", "rediss://redis", "http://redis"}},
       {"(no host)", {"redis://", "redis:///0", "redis://:6379", "redis://:secret@"}},
