@@ -49,7 +49,7 @@ class Compose:
     def down(self, *words):
         """`down`, which must succeed, unless the engine has miscounted, as 20.10 sometimes does when busy.
 
-        It then takes a network without any container in it for one that is in use, until it is restarted.
+        Then it takes an empty network for one in use, until it is restarted.
         """
         result = self("down", *words, check=False)
         if "has active endpoints" in result.stdout and run(

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """A real Docker engine, both Composes and the base images for end-to-end tests, as root on Debian 12 or 13.
 
-  tests/e2e/docker_engine.py start   installs what is missing, starts dockerd unless an engine answers
+  tests/e2e/docker_engine.py start   installs what is missing, starts dockerd unless an engine responds
   tests/e2e/docker_engine.py stop    ends the dockerd that "start" has started
 
-Everything is done once and kept. An engine that runs already is used, and so is an image that the engine has or can
-pull; only where neither is so, a stand-in of that name is made from Debian packages.
+Everything is done once and kept. A running engine is used, and so is an image that the engine has or can pull.
+Otherwise a substitute of that name is made from Debian packages.
 """
 
 import contextlib
@@ -115,7 +115,7 @@ def install_missing(programs):
     say(f"installing {' '.join(missing)}")
     apt_get = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "--quiet=2")
     environment = dict(os.environ, PATH=PATH, DEBIAN_FRONTEND="noninteractive")
-    with contextlib.suppress(RuntimeError):  # a third party's broken source must not stop us
+    with contextlib.suppress(RuntimeError):  # a broken third-party source must not stop us
         run(*apt_get, "update", env=environment)
     run(*apt_get, "install", "--yes", "--no-install-recommends", *missing, env=environment)
 

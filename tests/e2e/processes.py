@@ -29,7 +29,7 @@ class Processes:
         running = self._running["worker"]
         while len(running) < workers:
             running.append(self._start("worker", REDIS_URL=self.redis.url, **self._upstreams))
-            running[-1].wait_for_line(r"^INFO:worker:", 10)  # before that, TERM is not yet its own
+            running[-1].wait_for_line(r"^INFO:worker:", 10)  # before that, it does not handle TERM
         while len(running) > workers:
             assert running.pop().stop()[0] == 0
 

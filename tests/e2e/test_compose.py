@@ -1,9 +1,9 @@
 """As most people use DockerCoins: docker-compose up, then the scaling lesson, on a real Docker engine.
 
-The tests go through one run of the application, in their order. What the images are is in test_images.py.
+The tests use one run of the application, in this order. The images are tested in test_images.py.
 
-DOCKERCOINS_FIGURE_SECONDS is how long scripts/lesson measures each number of workers (8, and only 1 and 10, with a few
-percent of room; from 120 on, the promised 2 % are asserted).
+DOCKERCOINS_FIGURE_SECONDS is how long scripts/lesson measures each number of workers. The default is 8, with 1 and 10
+workers and a few percent of tolerance. From 120 on, the promised 2 % are asserted.
 """
 
 import json
@@ -63,14 +63,14 @@ def stop_and_check(compose, docker, figure):
     compose("stop")
     seconds = time.monotonic() - begun
     figure(f"stop with 10 workers ({compose.command[-1]}), s", f"{seconds:.1f}")
-    assert seconds < 12  # 2 s on an idle machine, most of it Compose; an original takes 10 more
+    assert seconds < 12  # 2 s on an idle machine, most of it Compose; an original takes 10 s more
     stopped = [each for service in (*SERVICES, "redis") for each in compose.containers(service)]
     assert docker("inspect", "--format", "{{.State.ExitCode}}", *stopped).split() == ["0"] * 14
 
 
 def check_lesson(compose, counts, seconds, figure):
     """The result of scripts/lesson, which must hold."""
-    for _ in range(3):  # whoever shares this machine may be in the way of one run, not of all
+    for _ in range(3):  # another program on this machine may disturb one run, not all
         shown = compose.lesson("--json", "--workers", counts, "--seconds", f"{seconds:g}")
         if shown.returncode != 1:
             break

@@ -1,6 +1,6 @@
 """The dashboard in headless Chromium, against the real services and a real Redis.
 
-What its modules compute, say and draw is asked in tests/unit/js; here it is one page, in a real browser.
+tests/unit/js tests the modules; this tests the page in a real browser.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from browser import PHONE, PROJECTOR, Browser, dockercoins, install_hint
 from harness import eventually
 
 pytestmark = pytest.mark.skipif(install_hint() is not None, reason=str(install_hint()))
-of_the_page = pytest.mark.xdist_group("page")  # one process has the page for all of them
+of_the_page = pytest.mark.xdist_group("page")  # one process runs them all, with one page
 
 REDIS_AWAY = "Redis is unreachable, retrying"
 WEBUI_AWAY = "the web UI does not respond, retrying"
@@ -95,7 +95,7 @@ def test_with_one_worker_it_shows_fours_and_zeroes_and_the_numbers_in_redis(page
     instants = speeds(page.history())
     zeroes = instants.count(0)
     fours = sum(abs(speed - 4) < 0.5 for speed in instants)
-    assert fours >= 3 and zeroes >= 2 and max(instants) < 14, instants  # some readings come late
+    assert fours >= 3 and zeroes >= 2 and max(instants) < 14, instants  # some readings are late
     # It is visible, too: at half the height of the fours, each zero is a gap in the area.
     columns = page.columns(0.55)
     holes = sum(before and not after for before, after in itertools.pairwise(columns[columns.index(True):]))
@@ -135,7 +135,7 @@ def test_errors_are_shown_without_numbers_and_it_recovers(begin, end, state, rea
             eventually(lambda: reason in browser.text("reason"), 10, what=f"the reason {reason}")
             asked = polls(browser)
             time.sleep(5)
-            assert "3 s" not in reason or polls(browser) - asked <= 2, "each waits for its time-out before the next"
+            assert "3 s" not in reason or polls(browser) - asked <= 2, "each request ends with a timeout before the next"
             assert len(browser.history()) <= rows + 5, "nothing is drawn meanwhile"
             assert browser.state == state
             width = browser.run("""document.getElementById("reason").textContent = "a long story ".repeat(30);
@@ -166,11 +166,11 @@ def test_it_fits_the_screen(page, size, dark, smallest):
           ["graph", "speed", "average", "hashes", "coins", "tweet", "state"].map((id) => {
             const { left, top, right, bottom } = document.getElementById(id).getBoundingClientRect();
             return [left, top, right, bottom]; })]""")
-    assert scroll[0] <= size[0] and scroll[1] <= size[1], "nothing to scroll for"
+    assert scroll[0] <= size[0] and scroll[1] <= size[1], "no scroll bar"
     for left, top, right, bottom in boxes:
         assert 0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]
     left, top, right, bottom = boxes[0]
-    assert (right - left) * (bottom - top) > 0.35 * size[0] * size[1], "the graph is the largest thing"
+    assert (right - left) * (bottom - top) > 0.35 * size[0] * size[1], "the graph is the largest element"
     assert font >= smallest
     page.look(PROJECTOR, dark=False)
 
@@ -183,7 +183,7 @@ def test_the_graph_and_the_numbers_are_accessible_by_keyboard_and_screen_reader(
                            return [e.id, getComputedStyle(e).outlineStyle, graph.getAttribute("aria-valuetext")]""")
 
     page.run("document.activeElement.blur(); window.getSelection().removeAllRanges()")
-    assert press(Keys.TAB) == ["graph", "solid", "now"], "one sees where one is"
+    assert press(Keys.TAB) == ["graph", "solid", "now"], "the focus is visible"
     spoken = press(Keys.ARROW_LEFT)[2]
     assert re.fullmatch(r"\d\d:\d\d:\d\d: (\d+\.\d hashes per second|not known)(, average \d+\.\d\d)?", spoken), spoken
     assert page.text("then") == f"at {spoken[:8]}"

@@ -89,7 +89,7 @@ def test_each_image_runs_by_itself_with_all_files_of_its_page_and_not_as_root(do
             process = docker("inspect", "--format", "{{.State.Pid}}", started)
             ids = dict(re.findall(r"^(Uid|Gid):\t(.*)$", read(f"/proc/{process}/status"), re.MULTILINE))
             assert set(ids["Uid"].split()) == {"65532"}
-            assert options or set(ids["Gid"].split()) == {"65532"}  # --user 65532 leaves the group as it was
+            assert options or set(ids["Gid"].split()) == {"65532"}  # --user 65532 does not change the group
             docker("exec", started, f"/{service}", "--healthcheck")
             assert "dockercoins_build_info{" in docker("exec", started, f"/{service}", "--metrics")
             docker("stop", started)
@@ -130,7 +130,7 @@ def test_a_slower_worker_is_one_command_and_the_build_context_is_small(docker, b
     assert "DELAY_MS=200" in docker(*inspect, name)
     assert "DELAY_MS=100" in docker(*inspect, f"{PREFIX}/worker:v0.1")
     docker("rmi", name)
-    if "DOCKER_BUILDKIT" in compose_1.environment:  # the classic builder says how much it was
+    if "DOCKER_BUILDKIT" in compose_1.environment:  # the classic builder prints the size
         size, unit = re.search(r"Sending build context to Docker daemon\s+([\d.]+)(\w?B)",
                                said.split("Step 1")[0].split("\r")[-1]).groups()
         assert unit in ("B", "kB") and float(size) < 700

@@ -1,8 +1,8 @@
 """DockerCoins on a real cluster: that of kubectl's current context, in new namespaces.
 
-Skipped where there is none. The cluster needs the images of v0.1 and Redis:
+Skipped if there is none. The cluster needs the images of v0.1 and Redis:
 
-DOCKERCOINS_LOAD_IMAGES     a command that brings the images named after it to the cluster's nodes, such as
+DOCKERCOINS_LOAD_IMAGES     a command that loads the images, its arguments, onto the cluster's nodes, such as
                             "kind load docker-image"; unset: they are there already, or can be pulled
 DOCKERCOINS_FIGURE_SECONDS  how long scripts/lesson measures each number of workers (12)
 """
@@ -48,7 +48,7 @@ GET = r"""get() {
 }
 """
 HTTPING = GET + r"""
-for name; do  # as httping does it; in hundredths of a second
+for name; do  # like httping; in hundredths of a second
   read -r begun _ </proc/uptime; get "$name" || exit 1; read -r ended _ </proc/uptime
   echo "$name $begun $ended"
 done
@@ -212,7 +212,7 @@ def test_httping_by_short_name_finds_the_bottleneck_and_workers_end_at_once(as_a
     as_applied.await_pods("worker", 1)
     seconds = time.monotonic() - begun
     figure("from 10 workers to 1, until the last pod has gone, s", f"{seconds:.1f}")
-    assert seconds < 20  # the original takes 30 and more
+    assert seconds < 20  # the original takes 30 s or more
 
 
 def test_a_rolling_restart_loses_no_loop(as_applied):

@@ -69,7 +69,7 @@ class Answer:
         head, separator, self.body = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         match = re.fullmatch(r"HTTP/1\.[01] (\d{3}) ?.*", first)
-        assert separator and match, f"not an HTTP answer: {data[:200]!r}"
+        assert separator and match, f"not an HTTP response: {data[:200]!r}"
         self.status = int(match[1])
         self.headers = {}
         for line in lines:
@@ -100,7 +100,7 @@ def answer_after_sending(port, start, pieces):
                 time.sleep(0.005)
             if data := read_to_end(connection):
                 return Answer(data)
-        assert time.monotonic() - begun > 0.8, "it was not listened to"
+        assert time.monotonic() - begun > 0.8, "the service did not read it"
     pytest.skip("this machine is too busy to send 5 MB in a second")
 
 

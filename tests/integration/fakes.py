@@ -1,8 +1,8 @@
 """Fake services that misbehave in ways that the real ones cannot, and networks that fail.
 
-FakeHttp    an rng or a hasher that answers whatever a test wants: wrong, late, in part, or not at all
-RedisProxy  stands before a real Redis, and can break a connection before or after one of its commands
-Namespace   a network of its own, with names and name servers as a test wants them; needs root
+FakeHttp    an rng or a hasher that responds as the test wants: wrong, late, in part, or not at all
+RedisProxy  a proxy for a real Redis that can break a connection before or after a command
+Namespace   a separate network, with names and name servers for the test; needs root
 FakeDns     the name server in it, which may be silent
 """
 
@@ -20,9 +20,9 @@ import time
 
 from harness import eventually
 
-CLOSE = "close"  # in the script of an answer: end the connection in good order
-RESET = "reset"  # end it with a reset
-HANG = "hang"  # say nothing more, and keep the connection
+CLOSE = "close"  # in a list of steps: close the connection
+RESET = "reset"  # reset it
+HANG = "hang"  # send nothing more, and keep the connection
 
 
 def http_answer(body, status="200 OK"):
@@ -54,7 +54,7 @@ class Server:
         self.port = port
         self.namespace = namespace
         self.accepted = 0
-        self.connections = set()  # those that are open
+        self.connections = set()  # open ones
         self._listener = socket.socket()
         self._ended = threading.Event()
 
@@ -109,7 +109,7 @@ class Server:
 
 
 class Request:
-    """A request as it came: .line, .headers (a dict, names as they came), .body, .at (time.monotonic()),
+    """A request: .line, .headers (a dict, names not changed), .body, .at (time.monotonic()),
     .client (the client's end of the connection)."""
 
     def __init__(self, reader, client):
@@ -128,7 +128,7 @@ class FakeHttp(Server):
     """An HTTP service that responds with what `answer(request)` returns.
 
     That is bytes, sent as they are, or a list of steps: bytes to send, a number of seconds to wait, CLOSE,
-    RESET, HANG. `answer` may be replaced at any time. Every request is put into .requests.
+    RESET, HANG. `answer` may be replaced at any time. All requests are in .requests.
     """
 
     def __init__(self, answer, **where):
@@ -168,7 +168,7 @@ class RedisProxy(Server):
     """A proxy for a real Redis, which sees its commands one by one: .commands, lists of bytes.
 
     .break_before = b"INCRBY" breaks the connection instead of passing the next such command on, .break_after
-    lets Redis carry it out and breaks the connection instead of passing the reply on; .broken is then set.
+    lets Redis execute it and breaks the connection instead of passing the reply on; .broken is then set.
     """
 
     def __init__(self, redis, **where):
@@ -233,7 +233,7 @@ class Namespace:
     """A network like another machine's: with its own loopback interface, /etc/hosts and /etc/resolv.conf.
 
     Start a Service in it with prefix=namespace.prefix, and a Server with namespace=namespace. Names come from
-    set_hosts(); every other one is asked of 127.0.0.1:53 in here (or as `resolv` says), where nobody listens
+    set_hosts(); other names are looked up at 127.0.0.1:53 in this network (or as `resolv` says), where nobody listens
     (so the lookup fails at once) unless there is a FakeDns.
     """
 
@@ -277,7 +277,7 @@ class Namespace:
         """A new socket in this network, for the test."""
         made = []
 
-        def make():  # in a thread, which alone moves. (os.setns came with Python 3.12.)
+        def make():  # in a thread, so that only that one moves. (os.setns came with Python 3.12.)
             with open(f"/proc/{self.pid}/ns/net", encoding="ascii") as namespace:
                 if ctypes.CDLL(None).setns(namespace.fileno(), 0x40000000) == 0:  # CLONE_NEWNET
                     made.append(socket.socket(family, kind))
@@ -295,8 +295,8 @@ def _family(address):
 class FakeDns:
     """The name server of a Namespace; a context manager.
 
-    Knows the addresses, IPv4 or IPv6, in .records ({"rng": ["127.0.0.2"]}), says of every other name that it
-    does not exist, and says nothing at all while .silent. .asked counts the queries.
+    Knows the addresses, IPv4 or IPv6, in .records ({"rng": ["127.0.0.2"]}), replies that other
+    names do not exist, and does not reply while .silent. .asked counts the queries.
     """
 
     def __init__(self, namespace, records=None, silent=False, address="127.0.0.1"):

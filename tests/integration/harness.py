@@ -1,6 +1,6 @@
 """Starts the real programs and a real Redis for the integration tests; and what these tests share.
 
-Nothing here knows the services' insides: a test sees what a client, an operator or a log reader sees.
+Nothing here uses the services' internals: a test sees what a client, an operator or a log reader sees.
 Everything can run in parallel (pytest-xdist): ports are reserved across processes, folders are temporary.
 """
 
@@ -39,8 +39,8 @@ _next_port = 10000 + (os.getpid() * 61) % 20000
 def free_port():
     """A TCP port that nobody listens on, and that no other test process gets.
 
-    It is below the range from which the kernel takes ports for outgoing connections. An abstract Unix socket of
-    that name, held until this process ends, is the reservation.
+    It is below the range from which the kernel takes ports for outgoing connections. It is reserved by an
+    abstract Unix socket of that name, held until this process ends.
     """
     global _next_port
     ipv6 = socket.has_dualstack_ipv6()
@@ -63,7 +63,7 @@ class Blackhole:
     def __enter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
         self.port = self.listener.getsockname()[1]
-        self.fillers = [socket.socket() for _ in range(8)]  # the kernel takes one or two, then drops what comes
+        self.fillers = [socket.socket() for _ in range(8)]  # the kernel accepts one or two, then drops the rest
         for filler in self.fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", self.port))
@@ -127,9 +127,9 @@ class Service:
     """One of the four programs, as a process; a context manager that stops it with TERM and expects status 0.
 
     Service("rng", DELAY_MS=50) starts rng with that setting, PORT=0, BIND_ADDRESS=127.0.0.1, ADMIN_PORT=0 and nothing
-    else but a PATH. None leaves a variable out. webui gets FILES_DIR of the repository and ASSETS_DIR of Debian.
+    else but a PATH. None removes a variable. webui gets FILES_DIR of the repository and ASSETS_DIR of Debian.
 
-      admin=True    gives it an admin port, in .admin_port
+      admin=True    with an admin port, in .admin_port
       prefix=[...]  words before the command, such as ["setpriv", "--reuid=1000", ...]; they must exec
       path=...      another copy of the program
       pipe_size=N   size of the pipe behind stdout; see stop_reading()
@@ -149,7 +149,7 @@ class Service:
         self.env = base_environment() | {key: str(value) for key, value in settings.items() if value is not None}
         self.command = [*prefix, *PERSONALITY, path or binary(name)]
         self._pipe_size = pipe_size or -1
-        self.lines = []  # both streams, in the order in which they came
+        self.lines = []  # both streams, in order
         self.stdout = []
         self.stderr = []
         self.process = None
@@ -322,7 +322,7 @@ class Redis:
     """A real redis-server on a free port with its data in a temporary folder; a context manager.
 
     Every write is on disk before it is acknowledged, so that .stop() or .kill() and .start() keep the data.
-    .pause() makes it hang, .resume() ends that. .command("HSET", "wallet", "x", b"\\xff") talks to it;
+    .pause() makes it hang, .resume() ends that. .command("HSET", "wallet", "x", b"\\xff") sends one;
     replies are int, bytes, None or lists of these, an error reply raises RedisError.
     """
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness import Answer, alone, ask, eventually, free_port, http, open_socket, raw, run, wait_until_up
 
-SERVING = ["rng", "hasher", "webui"]  # with a port besides the admin port
+SERVING = ["rng", "hasher", "webui"]  # with a service port besides the admin port
 GET = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -40,14 +40,14 @@ def test_nothing_else_is_served_on_it_and_nothing_is_logged(served):
         assert http(served.port, "GET", path)[0] == 404
     eventually(lambda: len(served.access_lines()) >= 3)
     assert {line.split()[6] for line in served.access_lines()} == {"/healthz", "/readyz", "/metrics"}
-    assert len(served.lines) == 4, "the first says where it runs"
+    assert len(served.lines) == 4, "the first names the port"
 
 
 @pytest.mark.parametrize("name, start", [("rng", b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n"),
                                          ("hasher", b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")])
 def test_it_never_waits_for_the_work(name, start):
     with alone(name, admin=True, DELAY_MS=10000) as one, contextlib.ExitStack() as stack:
-        for _ in range(150):  # more than hasher has threads
+        for _ in range(150):  # more than hasher's threads
             stack.enter_context(open_socket(one.port)).sendall(start)
         eventually(lambda: b"\nhttp_requests_waiting 0\n" not in http(one.admin_port, "GET", "/metrics")[2])
         for path in ("/healthz", "/readyz", "/metrics"):

@@ -88,7 +88,7 @@ def test_bad_input_gets_a_4xx_or_a_closed_connection(served):
             answer = Answer(received) if received or 0 not in statuses else None
             assert (answer.status if answer else 0) in statuses, data[:200]
             assert answer is None or answer.headers["connection"] == "close"
-            assert b"HTTP/1.1 200" not in received, "no second answer to what was smuggled in"
+            assert b"HTTP/1.1 200" not in received, "no second response to a smuggled request"
     assert ask(served.target_port, served.good).status == 200
 
 
@@ -115,7 +115,7 @@ def test_a_request_has_ten_seconds_to_arrive_and_a_large_body_more():
             assert 9.5 < end - begun < 10 + scale(5)
             if at % 4 == 0:
                 assert data == b""
-            elif data or at % 4 != 3:  # one that drips on may lose its answer to a reset
+            elif data or at % 4 != 3:  # a client that keeps sending may lose its response to a reset
                 assert_answer(Answer(data), 408, TOO_LATE)
         for one in services:
             refused = sorted(line.partition("] ")[2] for line in one.access_lines() if " 408 " in line)

@@ -65,7 +65,7 @@ def test_the_four_binaries_have_at_most_13_mb_and_are_static(figure):
     assert sum(sizes.values()) <= 13
     for name in SERVICES:
         with open(binary(name), "rb") as file:
-            assert not re.search(rb"/ld-(linux|musl)", file.read(4096)), f"{name} asks for a dynamic loader"
+            assert not re.search(rb"/ld-(linux|musl)", file.read(4096)), f"{name} needs a dynamic loader"
 
 
 def test_private_memory_stays_small_with_ten_clients(figure):

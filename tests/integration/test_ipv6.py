@@ -1,6 +1,6 @@
 """A cluster without IPv4, or with both: each program in its own network, like a pod, with default settings.
 
-They find each other by their short names, which a name server knows in full, as in Kubernetes.
+They find each other by short names, which a name server resolves, as in Kubernetes.
 """
 
 import contextlib
@@ -84,7 +84,7 @@ def test_a_cluster_mines(patterns):
         clients = {line.split()[0] for line in services["rng"].access_lines()}
         assert clients == set(addresses["worker"])
 
-        for name in PODS[:4]:  # what the kubelet and the engine ask
+        for name in PODS[:4]:  # as the kubelet and the engine do
             for address in addresses[name]:
                 host = f"[{address}]" if ":" in address else address
                 assert get(f"http://{host}:9797/readyz") == "ok\n"

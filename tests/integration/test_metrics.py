@@ -90,7 +90,7 @@ def test_every_line_of_the_access_log_is_counted_once_under_few_labels(name):
         for starts in COUNTED[name]:
             for start in starts:
                 raw(service.port, start + b"\r\nHost: x\r\n\r\n")
-        open_socket(service.port).close()  # said nothing: no line, no count
+        open_socket(service.port).close()  # sent nothing: no line, no count
         eventually(lambda: len(service.access_lines()) == sum(map(len, COUNTED[name])))
         assert requests(scrape(service)) == {labels: len(starts) for starts, labels in COUNTED[name].items()}
 
@@ -101,7 +101,7 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
     with Mine(2, admin=True) as mine:
         redis, rng, hasher, workers = mine.redis, mine.rng, mine.hasher, mine.workers
         eventually(lambda: counted(redis) >= 12, 20, what="12 hashes")
-        rng.send_signal(signal.SIGSTOP)  # every worker ends up waiting for it
+        rng.send_signal(signal.SIGSTOP)  # every worker waits for it in the end
 
         def numbers():
             return [{name: value for name, value in scrape(worker).items() if name.startswith("dockercoins_")}

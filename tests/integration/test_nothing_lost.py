@@ -1,8 +1,8 @@
 """worker: every loop that hasher completed is counted once, and every coin is in the wallet, whatever happens.
 
-The other side of the wire is the judge: what hasher answered, by its log or by a fake that keeps a list.
+The truth is on the other side: the digests that hasher returned, in its log or in a fake's list.
 
-DOCKERCOINS_SEED  repeats a run of the tests that draw their troubles at random; it is printed
+DOCKERCOINS_SEED  repeats a run with random failures; it is printed
 """
 
 import contextlib
@@ -100,7 +100,7 @@ def test_whatever_is_stopped_and_restarted_the_count_is_exact(rounds, breaks):
             crowd.pause_redis() if trouble == "pause" else crowd.restart(trouble)
         answered, logs = crowd.finish()
         in_redis, updates = counted(redis), told(*logs)
-        assert answered - len(logs) <= sum(updates) <= answered  # A stop cuts one loop off at most.
+        assert answered - len(logs) <= sum(updates) <= answered  # A stop interrupts at most one loop.
         assert sum(updates) <= in_redis <= sum(updates) + breaks * crowd.WORKERS * max(updates)
         assert in_redis > 50
         coins = wallet(redis)
@@ -112,7 +112,7 @@ def test_whatever_is_stopped_and_restarted_the_count_is_exact(rounds, breaks):
 class Mine(contextlib.ExitStack):
     """A worker with fakes that count, and a proxy for its Redis.
 
-    .digests is what hasher gave, of which the 8th is a coin.
+    .digests are those of hasher; the 8th is a coin.
     """
 
     def __init__(self, redis, namespace=None):
@@ -137,12 +137,12 @@ class Mine(contextlib.ExitStack):
         if action := self.on_hash.get(len(self.digests) + 1):
             action(self)
         name = hashlib.sha256(request.body).hexdigest()
-        self.digests.append(name if request.body == COIN else "f" + name[1:])  # no coin but that one
+        self.digests.append(name if request.body == COIN else "f" + name[1:])  # only that coin
         return http_answer(self.digests[-1].encode())
 
     def play(self, *steps):
         """Takes an action, or, if it has a number, before that hash is answered. Waits for `range(N)`
-        more hashes, a line of the log, or so many seconds.
+        more hashes, a line of the log, or a number of seconds.
         """
         for step in steps:
             if isinstance(step, (tuple, range)):

@@ -13,7 +13,7 @@ from clients import assert_answer, dripping, quickest, receive, request_bytes
 from harness import (Answer, SANITIZED, Service, ask, collect, eventually, needs_namespaces, open_socket,
                      private_kib, read_to_end, scale)
 
-LIMIT = 33554431  # 2^25 - 1: what one read of /dev/urandom yields
+LIMIT = 33554431  # 2^25 - 1, the most that one read of /dev/urandom yields
 HOME = f"RNG running on {socket.gethostname()}\n".encode()
 HTML = "text/html; charset=utf-8"
 BYTES = "application/octet-stream"
@@ -108,7 +108,7 @@ def test_no_header_and_no_body_changes_the_answer(rng, version, headers):
 def test_the_bytes_are_random(rng):
     first, second = (ask(rng.port, request_bytes("/1000000")).body for _ in range(2))
     pieces = {data[at:at + 64] for data in (first, second) for at in range(0, 1000000, 64)}
-    assert len(pieces) == 2 * 15625, "none comes twice"
+    assert len(pieces) == 2 * 15625, "no two are the same"
 
 
 @needs_namespaces
@@ -243,7 +243,7 @@ def test_clients_that_left_are_skipped_without_delay_while_others_wait():
                 leaving.close()
         last = stack.enter_context(open_socket(rng.port))
         last.sendall(request_bytes("/3"))
-        collect([first, last], 20)  # a DELAY for each would be over a minute
+        collect([first, last], 20)  # one DELAY each would take over a minute
         lines = eventually(lambda: len(rng.access_lines()) >= 92 and rng.access_lines())
     assert [re.sub(".*] ", "", line) for line in lines] == [
         '"GET /1 HTTP/1.1" 200 1', *['"GET /2 HTTP/1.1" - -'] * 90, '"GET /3 HTTP/1.1" 200 3']

@@ -42,7 +42,7 @@ PROGRAMS = {
         "PORT": PORT, "REDIS_URL": REDIS_URL, "FILES_DIR": "folder of the dashboard's files (/files)",
         "ASSETS_DIR": "folder of the chart library (/usr/share/javascript)",
         "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT, "DEBUG": DEBUG})}
-SERVING = ["rng", "hasher", "webui"]  # with a port besides the admin port
+SERVING = ["rng", "hasher", "webui"]  # with a service port besides the admin port
 
 
 def ends(name, *args, prefix=(), path=None, **changes):
@@ -243,7 +243,7 @@ def test_healthcheck_is_0_for_a_healthy_service_else_1_with_the_reason(name):
         assert healthcheck(one, ADMIN_PORT=dead) == (1, f"{name}: no response from the admin port 127.0.0.1:{dead}\n")
         if name != "worker":
             assert healthcheck(one, PORT=dead) == (1, f"{name}: 127.0.0.1:{dead}: connection refused\n")
-            assert one.access_lines() == [], "who only looks whether the port accepts asks for nothing"
+            assert one.access_lines() == [], "a connection without a request is not a request"
 
 
 @pytest.mark.parametrize("flag", ["--healthcheck", "--metrics"])
@@ -281,7 +281,7 @@ def identities(pid):
 @pytest.mark.parametrize("name", SERVING)
 def test_started_as_root_it_binds_its_port_and_then_becomes_user_65532(name):
     with alone(name, prefix=[*OWN_NETWORK, "setpriv", "--groups=4,27,100"], PORT=80) as one:
-        assert one.port == 80  # which only root may have
+        assert one.port == 80  # only root may bind it
         nobody = "65532 65532 65532 65532"
         assert identities(one.pid) == {(nobody, nobody, "", "0" * 16, "0" * 16)}
         assert one.lines == [f"{name.upper()} running on port 80"]

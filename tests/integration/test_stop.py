@@ -1,6 +1,6 @@
 """TERM or INT ends each program with status 0 within one second, whatever it is doing.
 
-What a worker stores at its end is test_nothing_lost.py's.
+What a worker stores at a stop is tested in test_nothing_lost.py.
 """
 
 import contextlib
@@ -113,7 +113,7 @@ def test_a_request_that_takes_longer_than_half_a_second_is_cut_off(stack, name, 
 def test_while_it_stops_it_is_not_ready_and_accepts_nothing_new(stack, name, what):
     redis = stack.enter_context(Redis())
     redis.pause()
-    for _ in range(5):  # A busy machine may miss the half second in which to ask.
+    for _ in range(5):  # On a busy machine the request may miss the half second.
         one = stack.enter_context(Service(name, admin=True, DELAY_MS=450, REDIS_URL=redis.url))
         eventually(lambda port=one.admin_port: readyz(port) == (200, b"ok\n"), what="/readyz")
         if name == "rng":
@@ -151,7 +151,7 @@ def with_clients_that_do_not_read(stack, name):
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     os.chmod(folder, 0o755)
     with open(os.path.join(folder, "33554431"), "wb") as large:
-        large.truncate(33554431)  # more than the kernel's socket buffers take
+        large.truncate(33554431)  # more than the kernel's socket buffers hold
     one = start(stack, name, DELAY_MS=0, FILES_DIR=folder)
     request = b"GET /33554431 HTTP/1.1\r\nHost: x\r\n\r\n"
     first, *_ = send(stack, one.port, [request] * 10, receive_buffer=8192)

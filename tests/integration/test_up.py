@@ -27,14 +27,14 @@ URL_LINE = "Web UI: http://localhost:8000"
 class Up:
     """scripts/up as a process in its own session; a context manager that leaves nothing behind.
 
-    TMPDIR is a folder of its own, by which .processes() finds what it started.
+    Its own TMPDIR marks its processes for .processes().
     """
 
     def __init__(self, folder, *args, repo=REPO, prefix=(), terminal=False, stdout=subprocess.PIPE, **env):
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self.lines = []
-        self.errors = []  # on stderr, unless that is a terminal, too
+        self.errors = []  # on stderr, unless that is a terminal
         streams = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": subprocess.PIPE}
         if terminal:
             self.master, slave = pty.openpty()
@@ -63,7 +63,7 @@ class Up:
 
     @staticmethod
     def _follow(stream, lines):
-        with contextlib.suppress(OSError), stream:  # a terminal says so that its other end is closed
+        with contextlib.suppress(OSError), stream:  # how a terminal reports that its other end is closed
             for line in stream:
                 lines.append(line.decode().rstrip("\r\n"))
 
@@ -155,7 +155,7 @@ def test_one_command_starts_everything_from_any_folder_and_a_stop_loses_no_loop(
             assert any(re.match(pattern, line) for line in logs), pattern
         done = sum('"POST / HTTP/1.1" 200' in line for line in logs)
         counted = sum(map(int, re.findall(r"INFO:worker:(\d+) units? of work done", up.text)))
-        assert done - 1 <= counted <= done, "the loop that the stop cut short may have had its answer from hasher"
+        assert done - 1 <= counted <= done, "hasher may have completed the loop that the stop interrupted"
         assert not re.search("Building|\x1b", up.text)
 
 
@@ -210,7 +210,7 @@ def test_a_signal_right_after_the_start_leaves_nothing(tmp_path, delay):
     with Up(tmp_path) as up:
         # Until then this process provides the network.
         eventually(lambda: pathlib.Path(f"/proc/{up.process.pid}/comm").read_text(encoding="ascii") == "bash\n")
-        time.sleep(delay)  # a moment at random, not a wait
+        time.sleep(delay)  # a random moment, not a wait for something
         assert up.stop(signal.SIGTERM) in (0, -signal.SIGTERM)
 
 

@@ -23,7 +23,7 @@ SECURITY = {
                                "form-action 'none'; frame-ancestors 'self'",
     "x_content_type_options": "nosniff", "referrer_policy": "no-referrer"}
 FRESH = {**SECURITY, "cache_control": "no-store"}
-KEPT = {**SECURITY, "cache_control": "no-cache"}  # kept, and asked for again each time
+KEPT = {**SECURITY, "cache_control": "no-cache"}  # cached, but checked each time
 
 
 def ask_json(port):
@@ -89,7 +89,7 @@ def test_json_has_coins_as_a_number_hashes_as_a_string_and_now_in_milliseconds(w
             assert before - 0.002 <= float(now) <= time.time() + 0.002
             moments.append(now)
             time.sleep(0.003)
-    assert len({moment.partition(b".")[2] for moment in moments}) > 8, "milliseconds, not more coarsely"
+    assert len({moment.partition(b".")[2] for moment in moments}) > 8, "to the millisecond"
     head = ask(webui.port, request_bytes("/json", method="HEAD"))
     assert (head.status, head.body, head.headers["content-type"]) == (200, b"", JSON)
     assert int(head.headers["content-length"]) > 30
@@ -127,7 +127,7 @@ def test_every_reading_is_fresh_and_uses_one_connection_however_many_browsers_po
         for poller in pollers:
             poller.join()
     assert seen == {200}
-    assert len(redis.command("CLIENT", "LIST").splitlines()) == 2, "webui's and this test's"
+    assert len(redis.command("CLIENT", "LIST").splitlines()) == 2, "the connections of webui and of this test"
 
 
 def assert_503(port, reason, within=1.1):
@@ -276,7 +276,7 @@ def test_the_root_redirects_to_the_page(site):
     ("../assets/x.mjs", "/assets/x.mjs", "text/javascript; charset=utf-8")])
 def test_a_file_is_served_with_its_media_type_and_an_edit_shows_at_once(site, name, target, media_type):
     """Also to a browser that has it in its cache and asks whether it has changed."""
-    for content in (bytes(range(251)) * 200, b""):  # more than is read at once
+    for content in (bytes(range(251)) * 200, b""):  # more than one read
         (site.files / name).write_bytes(content)
         whole = ask(site.port, request_bytes(target, "If-Modified-Since: Sat, 21 Nov 2099 07:08:51 GMT"))
         assert_answer(whole, 200, content, media_type, **KEPT)

@@ -1,6 +1,6 @@
 """worker: the loop on the wire, the counter's schedule, coins, errors, the wait at start, REDIS_URL.
 
-That nothing is lost is test_nothing_lost.py's, how it stops test_stop.py's.
+test_nothing_lost.py tests that nothing is lost, test_stop.py how it stops.
 """
 
 import hashlib
@@ -89,7 +89,7 @@ def test_a_loop_gets_32_bytes_and_their_digest_and_stores_one_that_begins_with_0
           RedisProxy(redis, host=host) as proxy):
         with worker(rng, hasher, proxy, DELAY_MS=20) as service:
             hasher.await_requests(34, 20)
-            eventually(lambda: len(rng.connections) <= 1, what="the end of connections that are of no use")
+            eventually(lambda: len(rng.connections) <= 1, what="the end of unused connections")
         done = counted(redis) - 9_000_000_000
         assert done in answered(hasher)
         assert proxy.accepted == 1
@@ -107,7 +107,7 @@ def test_a_loop_gets_32_bytes_and_their_digest_and_stores_one_that_begins_with_0
     for fake in (rng, hasher):
         assert len({request.client for request in fake.requests}) == len(fake.requests), "one each"
     gaps = [later.at - earlier.at for earlier, later in zip(hasher.requests, rng.requests[1:])]
-    assert min(gaps) > 0.019, "the work comes before the draw"
+    assert min(gaps) > 0.019, "the work comes before the request to rng"
 
 
 def test_alone_it_updates_by_4_every_1_2_seconds(redis):
@@ -132,11 +132,11 @@ def test_every_request_looks_the_name_up_so_that_each_replica_gets_its_share(red
           FakeHttp(digest, namespace=namespace) as hasher, RedisProxy(redis, namespace=namespace) as proxy):
         with worker("http://rng", hasher, proxy, prefix=namespace.prefix) as service:
             first.await_requests(3)
-            names.records = {"rng": [*addresses, "127.0.0.4"]}  # nobody listens at the last
+            names.records = {"rng": [*addresses, "127.0.0.4"]}  # nobody listens on the last one
             second.await_requests(10)
             first.await_requests(10)
             names.records = {"rng": addresses[1:]}
-            time.sleep(1.5)  # An answer of the name server may be used for a second.
+            time.sleep(1.5)  # The result of a lookup may be used for a second.
             settled = len(first.requests)
             second.await_requests(20)
             assert len(first.requests) == settled
@@ -273,7 +273,7 @@ def test_waits_quietly_for_services_that_are_not_there_yet_redis_first(redis):
 def test_waits_quietly_for_a_redis_that_is_loading_its_data(rng, hasher, redis):
     redis.command("EVAL", "for i = 1, 5000 do redis.call('SET', 'key' .. i, i) end", 0)
     redis.stop()
-    redis.options += ["--key-load-delay", "300"]  # microseconds; it answers every 1,024 keys
+    redis.options += ["--key-load-delay", "300"]  # microseconds; it replies every 1,024 keys
     refused, loads = (f"INFO:worker:Waiting for 127.0.0.1:{redis.port}: {reason}"
                       for reason in ("connection refused", "LOADING Redis is loading the dataset in memory"))
     with worker(rng, hasher, redis) as service:

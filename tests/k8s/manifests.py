@@ -19,5 +19,5 @@ def objects(path):
     """All objects of a manifest, by kind and name."""
     found = list(yaml.safe_load_all(read(path)))
     named = {(each["kind"], each["metadata"]["name"]): each for each in found}
-    assert len(named) == len(found), "two of the same name"
+    assert len(named) == len(found), "two objects of the same name"
     return named

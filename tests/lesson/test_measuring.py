@@ -109,7 +109,7 @@ def test_a_prober_sends_requests_at_random_moments_and_averages():
         asked = []
         assert 0.05 <= prober.seconds(5) < 2
         assert prober.seconds(5, lambda times: asked.extend(times) or 7) == 7
-        assert 2 <= len(asked) <= 14, "some three a second"
+        assert 2 <= len(asked) <= 14, "about three per second"
         assert prober.seconds(5) == statistics.fmean(asked), "none after that"
 
 

@@ -3,7 +3,7 @@ import { it } from "node:test";
 
 import { FakeDygraph, openPage } from "./page.mjs";
 
-/** Opens the dashboard; its requests get what the test gives them, and this machine's clock stands. */
+/** Opens the dashboard. The test responds to its requests, and the clock stands still. */
 async function openDashboard(Dygraph) {
   const page = openPage(Dygraph);
   page.text = (id) => page.element(id).textContent;
@@ -20,7 +20,7 @@ async function openDashboard(Dygraph) {
   });
   await import(`../../../webui/files/app.js?${Dygraph?.name}`);
   const settle = () => new Promise(setImmediate);
-  /** Answers (or refuses the connection), lets the next request be sent, and returns what the page shows. */
+  /** Responds (or refuses the connection), lets the page send its next request, and returns what it shows. */
   page.answer = async (status, text) => {
     answer(status, text);
     await settle();

@@ -5,7 +5,7 @@ import { Graph } from "../../../webui/files/graph.js";
 import { FakeDygraph, openPage } from "./page.mjs";
 
 const row = (time, speed, average = null) => ({ time, speed, average });
-/** One before the 250 s that are shown, then 30 s. */
+/** One row before the 250 s that are shown, then 30 s. */
 const ROWS = [row(740, 9), ...Array.from({ length: 31 }, (_, second) => row(970 + second, 4, 3.333))];
 
 describe("the graph", () => {
@@ -72,7 +72,7 @@ describe("the graph", () => {
       ["blue", 1, 2, undefined, edge], ["--card", 1, 6, "round", line], ["red", 1, 3, "round", line]]);
   });
 
-  /** What the chart shows, who asked for it is told, and a screen reader says. */
+  /** What the chart shows, what onSelect gets, and what a screen reader reads. */
   const selection = () => [FakeDygraph.made[0].selection, selected?.time ?? null, element.attributes["aria-valuenow"],
     element.attributes["aria-valuetext"].replace(/^\d\d:\d\d/, "")];
   const none = [null, null, 0, "now"];

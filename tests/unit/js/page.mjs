@@ -2,7 +2,7 @@
 
 class FakeElement {
   #text = "";
-  /** All texts that were set, one after another. */
+  /** All texts that were set, in order. */
   texts = [];
   attributes = {};
   children = [];
@@ -16,7 +16,7 @@ class FakeElement {
   getBoundingClientRect() { return { left: 100, width: 10 * this.#text.length + 0.2 }; }
 }
 
-/** What was drawn into it. */
+/** Records what is drawn. */
 class FakePath {
   steps = [];
   moveTo(...at) { this.steps.push(["move", ...at]); }

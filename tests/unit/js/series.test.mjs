@@ -3,10 +3,10 @@ import { describe, it } from "node:test";
 
 import { Series, axis, closest, readingAt, slope } from "../../../webui/files/series.js";
 
-/** Any time of the day, as the web UI gives it. */
+/** A time of day, as the web UI sends it. */
 const START = 1700000000.123;
 
-/** The rows of a counter's values, a reading a second; null is a failed reading. */
+/** The rows for a counter's values, one reading per second; null is a failed reading. */
 function readOff(counter, start = START, series = new Series()) {
   const add = (hashes, second) => series.add({ time: start + second, hashes });
   return counter.map((hashes, second) => (hashes === null ? series.interrupt() : add(hashes, second)));
