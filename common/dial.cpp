@@ -19,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/poll.h"
+#include "common/wait.h"
 
 namespace dockercoins {
 namespace {
@@ -30,15 +30,8 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kAnswerLife = std::chrono::seconds(1);
 constexpr auto kAttempt = std::chrono::seconds(1);
 
-/// A resolved address, ready for connect().
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-
-  bool operator==(const SocketAddress& other) const {
-    return size == other.size && std::memcmp(&storage, &other.storage, size) == 0;
-  }
-};
+/// The bytes of a sockaddr.
+using SocketAddress = std::string;
 
 void SetOption(int fd, int level, int option, int value) {
   ::setsockopt(fd, level, option, &value, sizeof(value));
@@ -46,28 +39,16 @@ void SetOption(int fd, int level, int option, int value) {
 
 /// Detects within half a minute that a peer has vanished. A peer that only hangs keeps its connection.
 void KeepAlive(int fd) {
-  constexpr int kSeconds = 25;
   SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 10);
   SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
   // In milliseconds. Also for unacknowledged data, during which there is no keep-alive.
-  SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kSeconds * 1000);
+  SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 25'000);
 }
 
 std::string LowerCaseFirst(std::string text) {
   if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
   return text;
-}
-
-std::vector<SocketAddress> ToAddresses(const addrinfo* list) {
-  std::vector<SocketAddress> addresses;
-  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
-    SocketAddress address;
-    address.size = entry->ai_addrlen;
-    std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
-    addresses.push_back(address);
-  }
-  return addresses;
 }
 
 /// getaddrinfo; returns its error code.
@@ -79,7 +60,8 @@ int LookUp(const Endpoint& server, int flags, std::vector<SocketAddress>& addres
   addrinfo* list = nullptr;
   const int error = ::getaddrinfo(server.host.c_str(), std::to_string(server.port).c_str(), &hints, &list);
   if (error != 0) return error;
-  addresses = ToAddresses(list);
+  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next)
+    addresses.emplace_back(reinterpret_cast<const char*>(entry->ai_addr), entry->ai_addrlen);
   ::freeaddrinfo(list);
   return 0;
 }
@@ -98,14 +80,14 @@ int AwaitConnection(int fd, Clock::time_point deadline) {
 /// Connects to one address; returns no descriptor and sets `error` on failure.
 UniqueFd Connect(const SocketAddress& address, Clock::time_point deadline, const std::stop_token& stop,
                  int& error) {
-  UniqueFd fd(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const auto* socket_address = reinterpret_cast<const sockaddr*>(address.data());
+  UniqueFd fd(::socket(socket_address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) {
     error = errno;
     return {};
   }
   error = 0;
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0)
-    error = errno;
+  if (::connect(fd.get(), socket_address, static_cast<socklen_t>(address.size())) != 0) error = errno;
   if (error == EINPROGRESS) {
     const std::stop_callback interrupt(stop, [&fd] { ::shutdown(fd.get(), SHUT_RDWR); });
     error = AwaitConnection(fd.get(), deadline);

@@ -1,11 +1,12 @@
 #include "common/listen.h"
 
-#include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "common/errors.h"
 
@@ -24,12 +25,16 @@ constexpr int kBacklog = 1024;
 }  // namespace
 
 ListenSocket Listen(const std::string& address, uint16_t port) {
-  sockaddr_in6 ipv6{};
-  sockaddr_in ipv4{};
-  const bool is_ipv6 = ::inet_pton(AF_INET6, address.c_str(), &ipv6.sin6_addr) == 1;
-  const int family = is_ipv6 ? AF_INET6 : AF_INET;
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  if (const int error = ::getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &list);
+      error != 0)
+    throw StartError("cannot listen on " + address + ": " + ::gai_strerror(error));
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> where(list, &::freeaddrinfo);
 
-  UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  UniqueFd fd(::socket(where->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd && errno == EAFNOSUPPORT && address == "::") return Listen("0.0.0.0", port);
   if (!fd) Fail(address, port);
 
@@ -37,23 +42,8 @@ ListenSocket Listen(const std::string& address, uint16_t port) {
   const int on = 1;
   const int off = 0;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-
-  const sockaddr* bind_address = nullptr;
-  socklen_t size = 0;
-  if (is_ipv6) {
-    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    ipv6.sin6_family = AF_INET6;
-    ipv6.sin6_port = htons(port);
-    bind_address = reinterpret_cast<const sockaddr*>(&ipv6);
-    size = sizeof(ipv6);
-  } else {
-    ::inet_pton(AF_INET, address.c_str(), &ipv4.sin_addr);
-    ipv4.sin_family = AF_INET;
-    ipv4.sin_port = htons(port);
-    bind_address = reinterpret_cast<const sockaddr*>(&ipv4);
-    size = sizeof(ipv4);
-  }
-  if (::bind(fd.get(), bind_address, size) != 0) Fail(address, port);
+  if (where->ai_family == AF_INET6) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+  if (::bind(fd.get(), where->ai_addr, where->ai_addrlen) != 0) Fail(address, port);
   if (::listen(fd.get(), kBacklog) != 0) Fail(address, port);
 
   sockaddr_in6 bound{};  // sin_port and sin6_port are at the same place.

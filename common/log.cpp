@@ -37,13 +37,8 @@ void Log::Line(std::string_view text) {
   }
 }
 
-void Log::Level(std::string_view level, std::string_view text) {
-  std::string line(level);
-  line += ':';
-  line += name_;
-  line += ':';
-  line += text;
-  Line(line);
+void Log::Level(const std::string& level, std::string_view text) {
+  Line(level + ":" + name_ + ":" + std::string(text));
 }
 
 void Log::Debug(std::string_view text) {

@@ -29,7 +29,7 @@ class Log {
   void Error(std::string_view text);
 
  private:
-  void Level(std::string_view level, std::string_view text);
+  void Level(const std::string& level, std::string_view text);
 
   const std::string name_;
   const bool debug_;

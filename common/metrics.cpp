@@ -1,7 +1,5 @@
 #include "common/metrics.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <prometheus/client_metric.h>
 #include <prometheus/collectable.h>
 #include <prometheus/counter.h>
@@ -13,16 +11,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
 #include <iterator>
-#include <list>
 #include <optional>
+#include <system_error>
 #include <utility>
-
-#include "common/number.h"
-#include "common/unique_fd.h"
 
 namespace dockercoins {
 namespace {
@@ -42,39 +37,21 @@ prometheus::MetricFamily Single(const char* name, const char* help, prometheus::
   return {.name = name, .help = help, .type = type, .metric = {metric}};
 }
 
-std::chrono::nanoseconds CpuTime() {
-  timespec time{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
-
 /// The second number of /proc/self/statm, in pages (proc(5)).
 std::optional<uint64_t> ResidentBytes() {
-  const UniqueFd file(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
-  std::array<char, 128> buffer{};
-  const ssize_t size = file ? ::read(file.get(), buffer.data(), buffer.size()) : -1;
-  if (size <= 0) return std::nullopt;
-  std::string_view text(buffer.data(), static_cast<size_t>(size));
-  text.remove_prefix(std::min(text.find(' ') + 1, text.size()));
-  const auto pages = ParseNumber(text.substr(0, text.find(' ')));
-  if (!pages) return std::nullopt;
-  return *pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::ifstream file("/proc/self/statm");
+  uint64_t all = 0;
+  uint64_t resident = 0;
+  if (!(file >> all >> resident)) return std::nullopt;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-struct CloseFolder {
-  void operator()(DIR* folder) const { ::closedir(folder); }
-};
-
-std::optional<uint64_t> OpenFds() {
-  const std::unique_ptr<DIR, CloseFolder> folder(::opendir("/proc/self/fd"));
-  if (!folder) return std::nullopt;
-  uint64_t count = 0;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread reads this folder.
-  while (const dirent* entry = ::readdir(folder.get())) {
-    if (entry->d_name[0] != '.') ++count;
-  }
-  // Without the descriptor of the folder itself.
-  return count - 1;
+std::optional<int64_t> OpenFds() {
+  std::error_code error;
+  const std::filesystem::directory_iterator fds("/proc/self/fd", error);
+  if (error) return std::nullopt;
+  // Without the one that reads them.
+  return std::distance(begin(fds), end(fds)) - 1;
 }
 
 /// The process's metrics, from the kernel. What is missing (there may be no /proc) is left out. The names are
@@ -87,8 +64,8 @@ class ProcessCollector final : public prometheus::Collectable {
     std::vector<prometheus::MetricFamily> families = {
         Single("process_start_time_seconds", "When the process started, in Unix seconds.", MetricType::Gauge,
                Seconds(started_.time_since_epoch())),
-        Single("process_cpu_seconds_total", "User and system CPU time of the process.", MetricType::Counter,
-               Seconds(CpuTime()))};
+        Single("process_cpu_seconds_total", "CPU time that the process has used, user and system.",
+               MetricType::Counter, static_cast<double>(std::clock()) / CLOCKS_PER_SEC)};
     if (const auto bytes = ResidentBytes()) {
       families.push_back(Single("process_resident_memory_bytes", "Resident memory of the process.",
                                 MetricType::Gauge, static_cast<double>(*bytes)));
@@ -106,30 +83,10 @@ class ProcessCollector final : public prometheus::Collectable {
 
 }  // namespace
 
-/// Made with its first observation, so only labels with observations appear.
-struct Histogram::Lazy {
-  prometheus::Family<prometheus::Histogram>& family;
-  const Labels labels;
-  std::atomic<prometheus::Histogram*> made = nullptr;
+void Counter::Increment(const Labels& labels) const { family_.Add(labels).Increment(); }
 
-  prometheus::Histogram& Get() {
-    if (auto* histogram = made.load()) return *histogram;
-    auto& histogram = family.Add(labels, edges);  // The same labels give the same one.
-    made = &histogram;
-    return histogram;
-  }
-};
-
-void Histogram::Observe(std::chrono::nanoseconds duration) const {
-  if (lazy_ != nullptr) lazy_->Get().Observe(Seconds(duration));
-}
-
-void CounterFamily::Increment(const Labels& labels) const {
-  if (family_ != nullptr) family_->Add(labels).Increment();
-}
-
-void Counter::Increment() const {
-  if (counter_ != nullptr) counter_->Increment();
+void Histogram::Observe(std::chrono::nanoseconds duration, const Labels& labels) const {
+  family_.Add(labels, edges).Observe(Seconds(duration));
 }
 
 void Gauge::Set(double value) const {
@@ -139,7 +96,6 @@ void Gauge::Set(double value) const {
 struct Metrics::Impl {
   prometheus::Registry registry{prometheus::Registry::InsertBehavior::Merge};
   ProcessCollector process;
-  std::list<Histogram::Lazy> histograms;
 };
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {
@@ -150,23 +106,22 @@ Metrics::Metrics() : impl_(std::make_unique<Impl>()) {
 
 Metrics::~Metrics() = default;
 
-Counter Metrics::AddCounter(const std::string& name, const std::string& help, const Labels& labels) {
-  return Counter(prometheus::BuildCounter().Name(name).Help(help).Register(impl_->registry).Add(labels));
+Counter Metrics::AddCounter(const std::string& name, const std::string& help,
+                            const std::vector<Labels>& known) {
+  auto& family = prometheus::BuildCounter().Name(name).Help(help).Register(impl_->registry);
+  for (const Labels& labels : known) family.Add(labels);
+  return Counter(family);
 }
 
 Gauge Metrics::AddGauge(const std::string& name, const std::string& help, const Labels& labels) {
   return Gauge(prometheus::BuildGauge().Name(name).Help(help).Register(impl_->registry).Add(labels));
 }
 
-Histogram Metrics::AddHistogram(const std::string& name, const std::string& help, const Labels& labels) {
+Histogram Metrics::AddHistogram(const std::string& name, const std::string& help,
+                                const std::vector<Labels>& known) {
   auto& family = prometheus::BuildHistogram().Name(name).Help(help).Register(impl_->registry);
-  auto& histogram = impl_->histograms.emplace_back(family, labels);
-  if (labels.empty()) histogram.Get();
-  return Histogram(histogram);
-}
-
-CounterFamily Metrics::AddCounterFamily(const std::string& name, const std::string& help) {
-  return CounterFamily(prometheus::BuildCounter().Name(name).Help(help).Register(impl_->registry));
+  for (const Labels& labels : known) family.Add(labels, edges);
+  return Histogram(family);
 }
 
 std::string Metrics::Text() const {

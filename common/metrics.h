@@ -11,32 +11,31 @@
 namespace prometheus {
 class Counter;
 class Gauge;
+class Histogram;
 template <typename T>
 class Family;
 }  // namespace prometheus
 
 namespace dockercoins {
 
-// Each of these is a handle to a metric: copies count in the same place, and a default-constructed one counts
-// nothing. They must not be used after their Metrics is gone. All are thread-safe; a reader may delay a count
-// for microseconds.
+// Each of these is a handle to a metric: copies count in the same place. They must not be used after their
+// Metrics is gone. All are thread-safe; a reader may delay a count for microseconds.
 
-/// Label names and their values.
+/// Label names and their values. Use a bounded number of values.
 using Labels = std::map<std::string, std::string>;
 
 /// Counts events.
 class Counter {
  public:
-  Counter() = default;
-  void Increment() const;
+  void Increment(const Labels& labels = {}) const;
 
  private:
   friend class Metrics;
-  explicit Counter(prometheus::Counter& counter) : counter_(&counter) {}
-  prometheus::Counter* counter_ = nullptr;
+  explicit Counter(prometheus::Family<prometheus::Counter>& family) : family_(family) {}
+  prometheus::Family<prometheus::Counter>& family_;
 };
 
-/// A number that goes up and down.
+/// A number that goes up and down. One that no Metrics made shows nothing.
 class Gauge {
  public:
   Gauge() = default;
@@ -48,38 +47,22 @@ class Gauge {
   prometheus::Gauge* gauge_ = nullptr;
 };
 
-/// Counts events by labels. The caller must use a bounded number of label values.
-class CounterFamily {
- public:
-  CounterFamily() = default;
-  void Increment(const Labels& labels) const;
-
- private:
-  friend class Metrics;
-  explicit CounterFamily(prometheus::Family<prometheus::Counter>& family) : family_(&family) {}
-  prometheus::Family<prometheus::Counter>* family_ = nullptr;
-};
-
 /// Durations, from 1 ms to 200 s and beyond.
 class Histogram {
  public:
-  struct Lazy;
-
-  Histogram() = default;
-  void Observe(std::chrono::nanoseconds duration) const;
+  void Observe(std::chrono::nanoseconds duration, const Labels& labels = {}) const;
 
  private:
   friend class Metrics;
-  explicit Histogram(Lazy& lazy) : lazy_(&lazy) {}
-  Lazy* lazy_ = nullptr;
+  explicit Histogram(prometheus::Family<prometheus::Histogram>& family) : family_(family) {}
+  prometheus::Family<prometheus::Histogram>& family_;
 };
 
 /// All metrics of a service and of its process, for Prometheus to read.
 ///
-/// Hides the library, prometheus-cpp. A service makes one and passes it to its parts, which add their metrics
-/// before there is a second thread. Names, units and texts follow Prometheus's conventions
-/// (https://prometheus.io/docs/practices/naming/). Each name is added once, or once for each set of labels,
-/// with the same `help`.
+/// Hides the library, prometheus-cpp. A service makes one and passes it to its parts, which add their
+/// metrics before there is a second thread. Names, units and texts follow Prometheus's conventions
+/// (https://prometheus.io/docs/practices/naming/). Each name is added once.
 class Metrics {
  public:
   /// The media type of Text().
@@ -90,14 +73,13 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
+  // Those with the labels in `known` are there from the start; others appear when they are first counted.
   [[nodiscard]] Counter AddCounter(const std::string& name, const std::string& help,
-                                   const Labels& labels = {});
+                                   const std::vector<Labels>& known = {Labels()});
   [[nodiscard]] Gauge AddGauge(const std::string& name, const std::string& help, const Labels& labels = {});
-  /// In seconds. One with labels appears with its first observation.
+  /// In seconds.
   [[nodiscard]] Histogram AddHistogram(const std::string& name, const std::string& help,
-                                       const Labels& labels = {});
-  /// Labels appear with their first count.
-  [[nodiscard]] CounterFamily AddCounterFamily(const std::string& name, const std::string& help);
+                                       const std::vector<Labels>& known = {Labels()});
 
   /// All metrics now, in Prometheus's text format (version 0.0.4), ordered by name and labels.
   /// Thread-safe.

@@ -1,28 +1,12 @@
 #include "common/redis_client.h"
 
 #include <poll.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 
-#include <array>
 #include <cerrno>
 #include <stdexcept>
 #include <utility>
 
 namespace dockercoins {
-namespace {
-
-void SetTimeout(int fd, std::chrono::milliseconds timeout) {
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
-  timeval value{};
-  value.tv_sec = seconds.count();
-  value.tv_usec = std::chrono::microseconds(timeout - seconds).count();
-  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof(value));
-  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof(value));
-}
-
-}  // namespace
-
 RedisClient::RedisClient(RedisUrl url, std::chrono::milliseconds connect_timeout,
                          std::optional<std::chrono::milliseconds> reply_timeout)
     : url_(std::move(url)),
@@ -44,10 +28,15 @@ bool RedisClient::IsStale() const {
 
 void RedisClient::Connect() {
   UniqueFd fd = dialer_.Dial(connect_timeout_, {});
-  if (reply_timeout_) SetTimeout(fd.get(), *reply_timeout_);
   context_.reset(redisConnectFd(fd.get()));
   if (!context_) throw std::bad_alloc();
   (void)fd.Release();
+  if (reply_timeout_) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*reply_timeout_);
+    redisSetTimeout(
+        context_.get(),
+        {.tv_sec = seconds.count(), .tv_usec = std::chrono::microseconds(*reply_timeout_ - seconds).count()});
+  }
   try {
     if (!url_.password.empty() && !url_.user.empty()) {
       Exchange({"AUTH", url_.user, url_.password});

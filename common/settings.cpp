@@ -47,6 +47,16 @@ uint16_t ReadPort(const char* name, const char* default_value, const char* zero)
       name, default_value, UINT16_MAX, std::string("a port from 1 to 65535 is expected, or 0 for ") + zero));
 }
 
+template <typename Url>
+Url ReadUrl(const char* name, const char* default_value, const std::string& form) {
+  const std::string value = Variable(name).value_or(default_value);
+  try {
+    return Url::Parse(value);
+  } catch (const std::invalid_argument& error) {
+    Refuse(name, WithoutPassword(value), form + " is expected (" + error.what() + ")");
+  }
+}
+
 std::string ReadAddress() {
   constexpr const char* kName = "BIND_ADDRESS";
   std::string address = Variable(kName).value_or("::");
@@ -79,24 +89,11 @@ std::chrono::milliseconds ReadDelay() {
 }
 
 HttpUrl ReadHttpUrl(const char* variable, const char* default_value) {
-  const std::string value = Variable(variable).value_or(default_value);
-  try {
-    return HttpUrl::Parse(value);
-  } catch (const std::invalid_argument& error) {
-    Refuse(variable, WithoutPassword(value),
-           std::string("http://host[:port][/path] is expected (") + error.what() + ")");
-  }
+  return ReadUrl<HttpUrl>(variable, default_value, "http://host[:port][/path]");
 }
 
 RedisUrl ReadRedisUrl() {
-  constexpr const char* kName = "REDIS_URL";
-  const std::string value = Variable(kName).value_or("redis://redis:6379");
-  try {
-    return RedisUrl::Parse(value);
-  } catch (const std::invalid_argument& error) {
-    Refuse(kName, WithoutPassword(value),
-           std::string("redis://[[user]:password@]host[:port][/db] is expected (") + error.what() + ")");
-  }
+  return ReadUrl<RedisUrl>("REDIS_URL", "redis://redis:6379", "redis://[[user]:password@]host[:port][/db]");
 }
 
 std::filesystem::path ReadFolder(const char* variable, const char* default_value) {

@@ -1,8 +1,8 @@
 #include "common/url.h"
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
-#include <optional>
 #include <stdexcept>
 
 #include "common/number.h"
@@ -68,34 +68,28 @@ Endpoint ParseEndpoint(std::string_view text, uint16_t default_port) {
   return server;
 }
 
-std::optional<int> HexValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return std::nullopt;
-}
-
 std::string PercentDecoded(std::string_view text) {
   std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
+  while (!text.empty()) {
+    size_t taken = 1;
+    unsigned char byte = static_cast<unsigned char>(text.front());
+    if (byte == '%') {
+      constexpr size_t kEscape = 3;
+      const std::string_view digits = text.substr(1, kEscape - 1);
+      const auto [end, error] = std::from_chars(digits.begin(), digits.end(), byte, 16);
+      taken = 1 + static_cast<size_t>(end - digits.begin());
+      if (error != std::errc() || taken != kEscape) Refuse("a % without two hexadecimal digits");
     }
-    const auto high = i + 2 < text.size() ? HexValue(text[i + 1]) : std::nullopt;
-    const auto low = high ? HexValue(text[i + 2]) : std::nullopt;
-    if (!low) Refuse("a % without two hexadecimal digits");
-    decoded += static_cast<char>(*high * 16 + *low);
-    i += 2;
+    decoded += static_cast<char>(byte);
+    text.remove_prefix(taken);
   }
   return decoded;
 }
 
 }  // namespace
 
-std::string Endpoint::ToString() const {
-  const bool is_ipv6 = host.find(':') != std::string::npos;
-  return (is_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+std::string Endpoint::HostText() const {
+  return host.find(':') == std::string::npos ? host : "[" + host + "]";
 }
 
 HttpUrl HttpUrl::Parse(std::string_view text) {

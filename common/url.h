@@ -11,8 +11,10 @@ struct Endpoint {
   std::string host;  ///< A name or an address, IPv6 without brackets.
   uint16_t port = 0;
 
-  /// `host:port`, an IPv6 address in brackets; for messages and Host headers.
-  [[nodiscard]] std::string ToString() const;
+  /// The host, an IPv6 address in brackets.
+  [[nodiscard]] std::string HostText() const;
+  /// `host:port`, for messages and Host headers.
+  [[nodiscard]] std::string ToString() const { return HostText() + ":" + std::to_string(port); }
 };
 
 /// `http://host[:port][/path]`.

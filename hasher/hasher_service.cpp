@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "common/sleep.h"
+#include "common/wait.h"
 #include "hasher/sha256.h"
 
 namespace dockercoins {
@@ -38,7 +38,7 @@ void HasherService::Hash(HttpResponse& response, const BodyReader& body, const s
     return true;
   });
   if (bytes > kMaxBodyBytes) {
-    response.SetError(kContentTooLarge, "at most " + std::to_string(kMaxBodyBytes) + " bytes are taken");
+    response.SetError(kContentTooLarge, "at most " + std::to_string(kMaxBodyBytes) + " bytes are accepted");
     return;
   }
   if (!whole) {

@@ -9,7 +9,7 @@
 
 #include "common/errors.h"
 #include "common/number.h"
-#include "common/sleep.h"
+#include "common/wait.h"
 
 namespace dockercoins {
 namespace {
@@ -35,11 +35,8 @@ Routes RngService::MakeRoutes() const {
   };
   const auto answer_bytes = [this](const HttpRequest& request, HttpResponse& response, const auto& /*body*/,
                                    const std::stop_token& cut) { AnswerBytes(request.path, response, cut); };
-  return {Route::To("/", "GET, HEAD", answer_root),
-          {.name = "/N",
-           .methods = "GET, HEAD",
-           .matches = IsNumberPath,
-           .prepare = [answer_bytes](std::string_view /*path*/) { return answer_bytes; }}};
+  return {Route::To("/", kGetAndHead, answer_root),
+          Route::For("/N", kGetAndHead, IsNumberPath, answer_bytes)};
 }
 
 void RngService::AnswerBytes(std::string_view path, HttpResponse& response,

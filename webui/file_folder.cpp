@@ -2,72 +2,28 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <climits>
 #include <cstring>
+#include <system_error>
 #include <utility>
-#include <vector>
 
 #include "common/errors.h"
 
 namespace dockercoins {
 namespace {
 
-/// The kernel's limit (path_resolution(7)).
-constexpr int kMaxLinks = 40;
+/// Where the open file `fd` can be found in /proc, whatever its path has become (proc(5)).
+std::filesystem::path ProcPath(const UniqueFd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
 
-/// The target of the symbolic link `link` (opened with O_PATH | O_NOFOLLOW); none if it is not a link.
-std::optional<std::string> LinkTarget(const UniqueFd& link) {
-  std::array<char, PATH_MAX> target{};
-  const ssize_t size = ::readlinkat(link.get(), "", target.data(), target.size());
-  if (size <= 0 || static_cast<size_t>(size) == target.size()) return std::nullopt;
-  return std::string(target.data(), static_cast<size_t>(size));
-}
-
-/// Removes the first name from `path`, with the slashes around it.
-std::string TakeName(std::string& path) {
-  const size_t begin = std::min(path.find_first_not_of('/'), path.size());
-  const size_t end = std::min(path.find('/', begin), path.size());
-  std::string name = path.substr(begin, end - begin);
-  path.erase(0, std::min(path.find_first_not_of('/', end), path.size()));
-  return name;
-}
-
-/// Opens `path` name by name, and keeps the folders on the way open: so `..` and links lead no further up
-/// than `root`, whatever is renamed meanwhile.
-UniqueFd OpenBeneath(int root, std::string path) {
-  std::vector<UniqueFd> folders;  // Below the root, down to the current one.
-  int links = 0;
-  while (!path.empty()) {
-    const bool is_folder = path.ends_with('/');
-    const std::string name = TakeName(path);
-    const bool last = path.empty();
-    if (name.empty() || name == ".") continue;
-    if (name == "..") {
-      if (folders.empty()) return {};
-      folders.pop_back();
-      continue;
-    }
-    const int here = folders.empty() ? root : folders.back().get();
-    UniqueFd next(::openat(here, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!next) return {};
-    if (const auto target = LinkTarget(next)) {
-      if (target->starts_with('/') || ++links > kMaxLinks) return {};
-      path.insert(0, last && !is_folder ? *target : *target + '/');
-    } else if (last) {
-      // O_NONBLOCK: opening a pipe must not block. A name with a slash after it is not a file.
-      return is_folder
-                 ? UniqueFd()
-                 : UniqueFd(::openat(here, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    } else {
-      folders.push_back(std::move(next));
-    }
-  }
-  return {};
+/// True when `file` lies in `folder` or below it now, whichever way it was reached.
+bool IsBelow(const UniqueFd& file, const UniqueFd& folder) {
+  std::error_code error;
+  const auto path = std::filesystem::read_symlink(ProcPath(file), error);
+  const auto above = std::filesystem::read_symlink(ProcPath(folder), error);
+  return !error && std::ranges::mismatch(above, path).in1 == above.end();
 }
 
 }  // namespace
@@ -80,9 +36,13 @@ FileFolder::FileFolder(const std::filesystem::path& path)
 std::optional<OpenFile> FileFolder::Open(std::string_view relative_path) const {
   if (relative_path.find('\0') != std::string_view::npos || relative_path.starts_with('/'))
     return std::nullopt;
-  UniqueFd fd = OpenBeneath(folder_.get(), std::string(relative_path));
+  // O_PATH: what turns out to lie elsewhere, or to be no file, is not even opened.
+  const UniqueFd found(::openat(folder_.get(), std::string(relative_path).c_str(), O_PATH | O_CLOEXEC));
   struct stat status{};
-  if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  if (!found || !IsBelow(found, folder_) || ::fstat(found.get(), &status) != 0 || !S_ISREG(status.st_mode))
+    return std::nullopt;
+  UniqueFd fd(::open(ProcPath(found).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return std::nullopt;
   return OpenFile{.fd = std::move(fd), .size = static_cast<uint64_t>(status.st_size)};
 }
 

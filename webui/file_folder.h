@@ -25,8 +25,9 @@ class FileFolder {
   /// Throws StartError if there is no such folder.
   explicit FileFolder(const std::filesystem::path& path);
 
-  /// Opens the regular file at `relative_path`. None if there is no such file, or if `..` or a symbolic link
-  /// leads out of the folder. (Not openat2 and RESOLVE_BENEATH: Linux before 5.6 and some sandboxes lack it.)
+  /// Opens the regular file at `relative_path`. Nothing when there is none, or when `..` or a symbolic link
+  /// leads out of the folder. Needs /proc. (Not openat2 and RESOLVE_BENEATH: Linux before 5.6 and some
+  /// sandboxes lack it.)
   [[nodiscard]] std::optional<OpenFile> Open(std::string_view relative_path) const;
 
  private:

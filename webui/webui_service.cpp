@@ -11,7 +11,6 @@ namespace dockercoins {
 namespace {
 
 constexpr const char* kJson = "application/json; charset=utf-8";
-constexpr const char* kMethods = "GET, HEAD";
 
 /// Unix seconds, with milliseconds.
 double Now() {
@@ -58,7 +57,7 @@ Route RouteToFiles(const std::string& prefix, const FileFolder& folder) {
     };
   };
   return {.name = prefix + "FILE",
-          .methods = kMethods,
+          .methods = kGetAndHead,
           .matches = [prefix](std::string_view path) { return path.starts_with(prefix); },
           .prepare = prepare};
 }
@@ -78,7 +77,7 @@ Routes WebuiService::MakeRoutes() const {
   const auto answer_counters = [this](const HttpRequest& request, HttpResponse& response, auto&&...) {
     AnswerCounters(request.arrived, response);
   };
-  return {Route::To("/", kMethods, redirect), Route::To("/json", kMethods, answer_counters),
+  return {Route::To("/", kGetAndHead, redirect), Route::To("/json", kGetAndHead, answer_counters),
           RouteToFiles("/assets/", assets_), RouteToFiles("/", files_)};
 }
 

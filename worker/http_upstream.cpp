@@ -29,7 +29,18 @@ class DialledClient final : public httplib::ClientImpl {
     set_read_timeout(answer_timeout);
     set_write_timeout(kWriteTimeout);
     // A name that is an IPv6 address needs brackets, which httplib leaves out.
-    set_default_headers({{"Host", server.port == kHttpPort ? WithoutPort(server) : server.ToString()}});
+    set_default_headers({{"Host", server.port == kHttpPort ? server.HostText() : server.ToString()}});
+  }
+
+  /// Sends `body`, in one packet with the head: as the request's body it would follow in another, and wake
+  /// hasher up twice. It must outlive the request.
+  void SendWithHead(const std::string& body) {
+    set_header_writer([&body](httplib::Stream& stream, httplib::Headers& headers) {
+      headers.erase("Content-Length");
+      headers.emplace("Content-Length", std::to_string(body.size()));
+      const ssize_t count = httplib::detail::write_headers(stream, headers);
+      return count < 0 || stream.write(body) < 0 ? -1 : count;
+    });
   }
 
   /// Why there is no connection, if that is so.
@@ -37,11 +48,6 @@ class DialledClient final : public httplib::ClientImpl {
 
  private:
   static constexpr uint16_t kHttpPort = 80;
-
-  static std::string WithoutPort(const Endpoint& server) {
-    const std::string text = server.ToString();
-    return text.substr(0, text.rfind(':'));
-  }
 
   bool create_and_connect_socket(Socket& socket, httplib::Error& error) override {
     try {
@@ -104,26 +110,20 @@ std::string HttpUpstream::Request(const char* method, const std::string& path, c
   request.path = url_.path + path;
   if (!body.empty()) {
     request.set_header("Content-Type", "application/octet-stream");
-    // A body in the request would be sent as a packet of its own, and hasher would wake up twice.
-    client.set_header_writer([&body](httplib::Stream& stream, httplib::Headers& headers) {
-      headers.erase("Content-Length");
-      headers.emplace("Content-Length", std::to_string(body.size()));
-      const ssize_t count = httplib::detail::write_headers(stream, headers);
-      return count < 0 || stream.write(body) < 0 ? -1 : count;
-    });
+    client.SendWithHead(body);
   }
   std::string answer;
   bool too_long = false;
-  // Keeps at most one byte more than expected, whatever is sent.
-  request.content_receiver = [&](const char* data, size_t count, uint64_t /*offset*/, uint64_t /*total*/) {
-    answer.append(data, std::min(count, size + 1 - answer.size()));
-    too_long = answer.size() > size;
-    return !too_long;
-  };
   int status = 0;
   request.response_handler = [&](const httplib::Response& response) {
     status = response.status;
     return status == kOk;
+  };
+  // Keeps at most one byte more than expected, whatever is sent.
+  request.content_receiver = [&](const char* data, size_t count, auto&&...) {
+    answer.append(data, std::min(count, size + 1 - answer.size()));
+    too_long = answer.size() > size;
+    return !too_long;
   };
   const auto result = client.send(request);
   if (const auto& unreachable = client.unreachable()) throw UnreachableError(*unreachable);
@@ -137,17 +137,15 @@ std::string HttpUpstream::Request(const char* method, const std::string& path, c
   return answer;
 }
 
-HttpRandomSource::HttpRandomSource(HttpUrl url, std::stop_token stop)
-    : rng_(std::move(url), std::move(stop)) {}
+HttpServices::HttpServices(HttpUrl rng, HttpUrl hasher, const std::stop_token& stop)
+    : rng_(std::move(rng), stop), hasher_(std::move(hasher), stop) {}
 
-std::string HttpRandomSource::Draw() { return rng_.Get("/" + std::to_string(kRandomBytes), kRandomBytes); }
+std::string HttpServices::Draw() { return rng_.Get("/" + std::to_string(kRandomBytes), kRandomBytes); }
 
-HttpHasher::HttpHasher(HttpUrl url, std::stop_token stop) : hasher_(std::move(url), std::move(stop)) {}
-
-std::string HttpHasher::Hash(const std::string& bytes) {
+std::string HttpServices::Hash(const std::string& bytes) {
   std::string digest = hasher_.Post("/", bytes, kDigestDigits);
   if (!IsHexDigest(digest))
-    hasher_.Fail("it answered with something else than 64 lower-case hexadecimal digits");
+    hasher_.Fail("it answered with something other than 64 lower-case hexadecimal digits");
   return digest;
 }
 

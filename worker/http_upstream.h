@@ -38,23 +38,15 @@ class HttpUpstream {
   const std::chrono::milliseconds answer_timeout_;
 };
 
-/// The rng service as a source of random bytes.
-class HttpRandomSource final : public RandomSource {
+/// rng and hasher over HTTP.
+class HttpServices final : public Services {
  public:
-  HttpRandomSource(HttpUrl url, std::stop_token stop);
+  HttpServices(HttpUrl rng, HttpUrl hasher, const std::stop_token& stop);
   std::string Draw() override;
-
- private:
-  HttpUpstream rng_;
-};
-
-/// The hasher service.
-class HttpHasher final : public Hasher {
- public:
-  HttpHasher(HttpUrl url, std::stop_token stop);
   std::string Hash(const std::string& bytes) override;
 
  private:
+  HttpUpstream rng_;
   HttpUpstream hasher_;
 };
 

@@ -36,11 +36,10 @@ void Run() {
   Metrics metrics;
   AdminServer admin(settings, metrics, log);
 
-  HttpRandomSource rng(rng_url, stop.token());
-  HttpHasher hasher(hasher_url, stop.token());
+  HttpServices services(rng_url, hasher_url, stop.token());
   RedisLedger ledger(redis_url);
   SystemTimer timer;
-  Miner miner(rng, hasher, ledger, timer, metrics, log, delay);
+  Miner miner(services, ledger, timer, metrics, log, delay);
 
   admin.Start();
   const std::jthread mining([&] { miner.Run(stop.token()); });

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "common/dial.h"
-#include "common/sleep.h"
+#include "common/wait.h"
 
 namespace dockercoins {
 namespace {
@@ -16,7 +16,12 @@ constexpr auto kUpdateInterval = std::chrono::seconds(1);
 /// A coin is a digest that begins with this.
 constexpr char kCoinDigit = '0';
 
-/// The contract: at a stop, what is left is stored, unless that takes longer than this.
+// The upstreams, as the metrics name them.
+constexpr const char* kRng = "rng";
+constexpr const char* kHasher = "hasher";
+constexpr const char* kRedis = "redis";
+
+/// The contract: what is left is stored at the end, unless that takes longer than this.
 constexpr auto kStoreTime = std::chrono::milliseconds(500);
 constexpr auto kStoreRetry = std::chrono::milliseconds(100);
 
@@ -40,11 +45,6 @@ std::string Seconds(std::chrono::milliseconds time) {
   return text.data();
 }
 
-Histogram AddStepDuration(Metrics& metrics, const std::string& step) {
-  return metrics.AddHistogram("dockercoins_step_duration_seconds",
-                              "Time per step of a loop. Failed steps are left out.", {{"step", step}});
-}
-
 }  // namespace
 
 std::chrono::steady_clock::time_point SystemTimer::Now() { return std::chrono::steady_clock::now(); }
@@ -53,30 +53,24 @@ bool SystemTimer::Sleep(std::chrono::steady_clock::duration duration, std::stop_
   return SleepFor(duration, std::move(stop));
 }
 
-Miner::Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
+Miner::Miner(Services& services, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
              std::chrono::milliseconds delay)
-    : random_(random),
-      hasher_(hasher),
+    : services_(services),
       ledger_(ledger),
       timer_(timer),
       log_(log),
       delay_(delay),
       error_wait_(kFirstWait),
       start_wait_(kFirstWait),
-      work_duration_(AddStepDuration(metrics, "work")),
-      rng_step_(metrics, "rng"),
-      hasher_step_(metrics, "hasher"),
-      redis_step_(metrics, "redis"),
+      step_duration_(metrics.AddHistogram("dockercoins_step_duration_seconds",
+                                          "Time per step of a loop. Failed steps are left out.", {})),
+      errors_(metrics.AddCounter("dockercoins_errors_total",
+                                 "Loops that ended with an error, by the step that failed.",
+                                 {{{"step", kRng}}, {{"step", kHasher}}, {{"step", kRedis}}})),
       loops_done_(metrics.AddCounter("dockercoins_loops_total", "Loops done: hashes computed.")),
       coins_found_(metrics.AddCounter("dockercoins_coins_total", "Coins found: digests that begin with 0.")),
       loops_unstored_(
           metrics.AddGauge("dockercoins_loops_unstored", "Loops done that Redis has not counted yet.")) {}
-
-Miner::StepMetrics::StepMetrics(Metrics& metrics, const std::string& step)
-    : duration(AddStepDuration(metrics, step)),
-      errors(metrics.AddCounter("dockercoins_errors_total",
-                                "Loops that ended with an error, by the step that failed.",
-                                {{"step", step}})) {}
 
 void Miner::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
@@ -102,7 +96,7 @@ void Miner::StoreWhenDue() {
 
 void Miner::StoreLoops() {
   const uint64_t loops = loops_;
-  Call(Upstream::kLedger, [&] { ledger_.AddLoops(loops); });
+  Call(kRedis, [&] { ledger_.AddLoops(loops); });
   loops_ -= loops;
   loops_unstored_.Set(static_cast<double>(loops_));
   updated_ = timer_.Now();
@@ -112,7 +106,7 @@ void Miner::StoreLoops() {
 void Miner::StoreCoin() {
   if (!coin_) return;
   bool is_new = false;
-  Call(Upstream::kLedger, [&] { is_new = ledger_.AddCoin(coin_->digest, coin_->bytes); });
+  Call(kRedis, [&] { is_new = ledger_.AddCoin(coin_->digest, coin_->bytes); });
   if (!is_new) log_.Info("We already had that coin");
   coin_.reset();
 }
@@ -121,11 +115,11 @@ void Miner::MineOnce(const std::stop_token& stop) {
   log_.Debug("Doing one unit of work");
   const auto begun = timer_.Now();
   if (!timer_.Sleep(delay_, stop)) return;
-  work_duration_.Observe(timer_.Now() - begun);
+  step_duration_.Observe(timer_.Now() - begun, {{"step", "work"}});
   std::string bytes;
   std::string digest;
-  Call(Upstream::kRandom, [&] { bytes = random_.Draw(); });
-  Call(Upstream::kHasher, [&] { digest = hasher_.Hash(bytes); });
+  Call(kRng, [&] { bytes = services_.Draw(); });
+  Call(kHasher, [&] { digest = services_.Hash(bytes); });
   ++loops_;
   loops_done_.Increment();
   loops_unstored_.Set(static_cast<double>(loops_));
@@ -140,23 +134,11 @@ void Miner::MineOnce(const std::stop_token& stop) {
   StoreCoin();
 }
 
-const Miner::StepMetrics& Miner::MetricsOf(Upstream upstream) const {
-  switch (upstream) {
-    case Upstream::kRandom:
-      return rng_step_;
-    case Upstream::kHasher:
-      return hasher_step_;
-    case Upstream::kLedger:
-      break;
-  }
-  return redis_step_;
-}
-
-void Miner::Call(Upstream upstream, const std::function<void()>& call) {
+void Miner::Call(const std::string& upstream, const std::function<void()>& call) {
   in_use_ = upstream;
   const auto begun = timer_.Now();
   call();
-  MetricsOf(upstream).duration.Observe(timer_.Now() - begun);
+  step_duration_.Observe(timer_.Now() - begun, {{"step", upstream}});
   reached_.insert(upstream);
 }
 
@@ -193,7 +175,7 @@ void Miner::WaitForUpstream(const std::exception& error, const std::stop_token& 
 }
 
 void Miner::WaitAfterError(const std::exception& error, const std::stop_token& stop) {
-  MetricsOf(in_use_).errors.Increment();
+  errors_.Increment({{"step", in_use_}});
   log_.Error(std::string("In work loop: ") + error.what());
   log_.Error("Waiting " + Seconds(error_wait_) + " and restarting.");
   timer_.Sleep(WithJitter(error_wait_), stop);

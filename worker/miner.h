@@ -15,18 +15,12 @@
 
 namespace dockercoins {
 
-/// The source of random bytes. An exception from its methods ends the loop that called them.
-class RandomSource {
+/// rng and hasher. An exception from its methods ends the loop that called them.
+class Services {
  public:
-  virtual ~RandomSource() = default;
+  virtual ~Services() = default;
   /// 32 random bytes; throws std::runtime_error (UnreachableError when there was no connection).
   virtual std::string Draw() = 0;
-};
-
-/// Computes digests.
-class Hasher {
- public:
-  virtual ~Hasher() = default;
   /// The SHA-256 of `bytes` in 64 lower-case hexadecimal digits; throws as Draw does.
   virtual std::string Hash(const std::string& bytes) = 0;
 };
@@ -64,28 +58,19 @@ class SystemTimer final : public Timer {
 /// a stop. For one thread. Its parts must outlive it.
 class Miner {
  public:
-  Miner(RandomSource& random, Hasher& hasher, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
+  Miner(Services& services, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
         std::chrono::milliseconds delay);
 
   /// Mines until `stop` is requested, and stores what is left then. Handles every error of its parts.
   void Run(const std::stop_token& stop);
 
  private:
-  enum class Upstream { kLedger, kRandom, kHasher };
   struct Coin {
     std::string digest;
     std::string bytes;
   };
 
-  /// The metrics of one step of the loop.
-  struct StepMetrics {
-    StepMetrics(Metrics& metrics, const std::string& step);
-    Histogram duration;
-    Counter errors;
-  };
-
-  [[nodiscard]] const StepMetrics& MetricsOf(Upstream upstream) const;
-  void Call(Upstream upstream, const std::function<void()>& call);
+  void Call(const std::string& upstream, const std::function<void()>& call);
   void MineOnce(const std::stop_token& stop);
   void StoreWhenDue();
   void StoreLoops();
@@ -96,8 +81,7 @@ class Miner {
   void WaitForUpstream(const std::exception& error, const std::stop_token& stop);
   void WaitAfterError(const std::exception& error, const std::stop_token& stop);
 
-  RandomSource& random_;
-  Hasher& hasher_;
+  Services& services_;
   Ledger& ledger_;
   Timer& timer_;
   Log& log_;
@@ -109,17 +93,15 @@ class Miner {
 
   std::chrono::milliseconds error_wait_;
   std::chrono::milliseconds start_wait_;
-  const Histogram work_duration_;
-  const StepMetrics rng_step_;
-  const StepMetrics hasher_step_;
-  const StepMetrics redis_step_;
+  const Histogram step_duration_;
+  const Counter errors_;
   const Counter loops_done_;
   const Counter coins_found_;
   const Gauge loops_unstored_;
 
-  Upstream in_use_ = Upstream::kLedger;  ///< What was called last: an error is about this one.
-  std::set<Upstream> reached_;
-  std::set<std::pair<Upstream, std::string>> announced_;
+  std::string in_use_;             ///< The upstream that was called last: the one that an error is about.
+  std::set<std::string> reached_;  ///< Upstreams that have answered.
+  std::set<std::pair<std::string, std::string>> announced_;  ///< Upstreams, and why they were waited for.
 };
 
 }  // namespace dockercoins

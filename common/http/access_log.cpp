@@ -11,16 +11,12 @@ namespace {
 std::string_view OrDash(std::string_view text) { return text.empty() ? "-" : text; }
 
 std::string FormatTime(std::chrono::system_clock::time_point time) {
-  // Not strftime's %b: its month names depend on the locale.
-  static constexpr std::array<const char*, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
   std::tm utc{};
   ::gmtime_r(&seconds, &utc);
   std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%02d/%s/%04d:%02d:%02d:%02d +0000", utc.tm_mday,
-                kMonths.at(static_cast<size_t>(utc.tm_mon)), utc.tm_year + 1900, utc.tm_hour, utc.tm_min,
-                utc.tm_sec);
+  // No locale is ever set: the month's name is English.
+  std::strftime(text.data(), text.size(), "%d/%b/%Y:%H:%M:%S +0000", &utc);
   return text.data();
 }
 

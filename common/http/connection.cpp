@@ -33,6 +33,13 @@ bool HasLeft(const Connection& connection) {
   return ::poll(&state, 1, 0) > 0 && (state.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
+std::optional<size_t> ReceiveNow(const Connection& connection, ReadBuffer& buffer) {
+  const ssize_t count = ::recv(connection.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (count > 0) return static_cast<size_t>(count);
+  if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return 0;
+  return std::nullopt;
+}
+
 bool SendNow(const Connection& connection, std::string_view text) {
   const ssize_t sent = ::send(connection.fd.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   return sent == static_cast<ssize_t>(text.size());

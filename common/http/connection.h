@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <list>
@@ -73,6 +74,13 @@ struct Connection {
 
 /// True when the client has closed its side, so that probably nobody waits for the answer.
 bool HasLeft(const Connection& connection);
+
+/// Room for what one read takes.
+using ReadBuffer = std::array<char, size_t{16} * 1024>;
+
+/// Reads into `buffer` without waiting. Returns how many bytes came, 0 if none has yet; nothing when the
+/// connection has ended.
+[[nodiscard]] std::optional<size_t> ReceiveNow(const Connection& connection, ReadBuffer& buffer);
 
 /// Writes `text` without waiting; false when not all of it could be written.
 bool SendNow(const Connection& connection, std::string_view text);

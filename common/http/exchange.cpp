@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "common/poll.h"
+#include "common/wait.h"
 #include "httplib.h"
 
 namespace dockercoins {
@@ -199,7 +199,7 @@ class Exchange::Httplib final : public httplib::Server {
     } else if (request.method == "POST" &&
                request.get_header_value_u64("Content-Length") > route->max_body_bytes) {
       SetError(response, kContentTooLarge,
-               "at most " + std::to_string(route->max_body_bytes) + " bytes are taken");
+               "at most " + std::to_string(route->max_body_bytes) + " bytes are accepted");
     } else {
       return 0;
     }
@@ -230,6 +230,8 @@ class Exchange::Httplib final : public httplib::Server {
   Action action_;                     ///< and what answers it.
   size_t body_bytes_ = 0;             ///< How much of its answer is body, besides what a source gives.
 };
+
+const char* StatusText(int status) { return httplib::status_message(status); }
 
 Exchange::Exchange(const Routes& routes, Log& log, std::stop_token cut)
     : httplib_(std::make_unique<Httplib>(routes, log, std::move(cut))) {}

@@ -30,4 +30,7 @@ class Exchange {
   const std::unique_ptr<Httplib> httplib_;
 };
 
+/// A status's reason phrase, as httplib writes it.
+const char* StatusText(int status);
+
 }  // namespace dockercoins

@@ -2,44 +2,28 @@
 
 #include <algorithm>
 
+#include "common/http/exchange.h"
+
 namespace dockercoins {
 
-Route Route::To(const std::string& path, const std::string& methods, Action action, uint64_t max_body_bytes) {
-  return {.name = path,
+Route Route::For(const std::string& name, const std::string& methods,
+                 std::function<bool(std::string_view path)> matches, Action action) {
+  return {.name = name,
           .methods = methods,
-          .matches = [path](std::string_view other) { return other == path; },
-          .prepare = [action = std::move(action)](std::string_view /*path*/) { return action; },
-          .max_body_bytes = max_body_bytes};
+          .matches = std::move(matches),
+          .prepare = [action = std::move(action)](std::string_view /*path*/) { return action; }};
+}
+
+Route Route::To(const std::string& path, const std::string& methods, Action action, uint64_t max_body_bytes) {
+  Route route =
+      For(path, methods, [path](std::string_view other) { return other == path; }, std::move(action));
+  route.max_body_bytes = max_body_bytes;
+  return route;
 }
 
 const Route* FindRoute(const Routes& routes, std::string_view path) {
   const auto found = std::ranges::find_if(routes, [&](const Route& route) { return route.matches(path); });
   return found == routes.end() ? nullptr : &*found;
-}
-
-const char* StatusText(int status) {
-  switch (status) {
-    case kBadRequest:
-      return "Bad Request";
-    case kNotFound:
-      return "Not Found";
-    case kMethodNotAllowed:
-      return "Method Not Allowed";
-    case kRequestTimeout:
-      return "Request Timeout";
-    case kContentTooLarge:
-      return "Content Too Large";
-    case kUriTooLong:
-      return "URI Too Long";
-    case kHeadTooLarge:
-      return "Request Header Fields Too Large";
-    case kInternalServerError:
-      return "Internal Server Error";
-    case kServiceUnavailable:
-      return "Service Unavailable";
-    default:
-      return "Error";
-  }
 }
 
 std::string RefusalText(int status, const std::string& reason) {

@@ -53,6 +53,9 @@ struct HttpResponse {
 using Action = std::function<void(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
                                   const std::stop_token& cut)>;
 
+/// The methods of most routes.
+constexpr const char* kGetAndHead = "GET, HEAD";
+
 /// An endpoint: paths with the same handler. Called by several threads at once where the server has
 /// several.
 struct Route {
@@ -62,6 +65,9 @@ struct Route {
   std::function<Action(std::string_view path)> prepare;  ///< What answers a path that matches; none: 404.
   uint64_t max_body_bytes = 0;  ///< A body of more bytes than this, declared or counted, is refused with 413.
 
+  /// The route of all paths that satisfy `matches`, with one action for all of them.
+  static Route For(const std::string& name, const std::string& methods,
+                   std::function<bool(std::string_view path)> matches, Action action);
   /// The route of one path, which is its name.
   static Route To(const std::string& path, const std::string& methods, Action action,
                   uint64_t max_body_bytes = 0);
@@ -87,9 +93,6 @@ constexpr int kServiceUnavailable = 503;
 
 /// Why a service that stops refuses.
 constexpr const char* kStopping = "the service is stopping";
-
-/// The reason phrase of a status that a service answers (RFC 9110, section 15).
-const char* StatusText(int status);
 
 /// The line of text that tells a client why it was refused.
 std::string RefusalText(int status, const std::string& reason);

@@ -24,27 +24,19 @@ std::string_view RawPath(std::string_view request_line) {
 
 HttpMetrics::HttpMetrics(Metrics& metrics, const Routes& routes)
     : routes_(routes),
-      requests_(metrics.AddCounterFamily("http_requests_total",
-                                         "Requests that have ended, one for each line of the access log; "
-                                         "status \"none\": without an answer.")),
+      requests_(metrics.AddCounter("http_requests_total",
+                                   "Requests that have ended, one for each line of the access log; "
+                                   "status \"none\": without an answer.",
+                                   {})),
       waiting_(metrics.AddGauge("http_requests_waiting", "Requests that wait in the queue.")),
       queue_(metrics.AddHistogram("http_request_queue_seconds",
-                                  "Time that requests waited in the queue before they were served.")) {
-  std::vector<std::string> names;
-  for (const Route& route : routes) names.push_back(route.name);
-  names.emplace_back(kOther);
-  for (const std::string& name : names) {
-    times_.push_back(
-        {.route = name,
-         .duration = metrics.AddHistogram(
-             "http_request_duration_seconds",
-             "Time that requests took from entering the queue to the end of their answer.",
-             {{"route", name}}),
-         .service = metrics.AddHistogram(
-             "http_request_service_seconds",
-             "Time from a request's turn until its answer was ready to be written.", {{"route", name}})});
-  }
-}
+                                  "Time that requests waited in the queue before they were served.")),
+      duration_(metrics.AddHistogram(
+          "http_request_duration_seconds",
+          "Time that requests took from entering the queue to the end of their answer.", {})),
+      service_(metrics.AddHistogram("http_request_service_seconds",
+                                    "Time from a request's turn until its answer was ready to be written.",
+                                    {})) {}
 
 void HttpMetrics::Count(const RequestRecord& record) const {
   const std::string_view line = record.request_line;
@@ -53,15 +45,14 @@ void HttpMetrics::Count(const RequestRecord& record) const {
   // The times first: a request that is counted has its times already.
   if (record.begun) {
     queue_.Observe(record.Waited());
-    const Times& times = *std::ranges::find(times_, name, &Times::route);
-    times.duration.Observe(std::chrono::steady_clock::now() - record.queued);
-    times.service.Observe(record.Served());
+    duration_.Observe(std::chrono::steady_clock::now() - record.queued, {{"route", name}});
+    service_.Observe(record.Served(), {{"route", name}});
   }
   const std::string_view method = line.substr(0, line.find(' '));
   const bool known = std::ranges::find(kMethods, method) != kMethods.end();
-  requests_.Increment(Labels{{"route", name},
-                             {"method", known ? std::string(method) : kOther},
-                             {"status", record.status ? std::to_string(*record.status) : "none"}});
+  requests_.Increment({{"route", name},
+                       {"method", known ? std::string(method) : kOther},
+                       {"status", record.status ? std::to_string(*record.status) : "none"}});
 }
 
 }  // namespace dockercoins

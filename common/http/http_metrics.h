@@ -1,9 +1,5 @@
 #pragma once
 
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "common/http/connection.h"
 #include "common/http/http_handler.h"
 #include "common/metrics.h"
@@ -24,17 +20,12 @@ class HttpMetrics {
   [[nodiscard]] Gauge Waiting() const { return waiting_; }
 
  private:
-  struct Times {
-    std::string route;
-    Histogram duration;
-    Histogram service;
-  };
-
   const Routes& routes_;
-  const CounterFamily requests_;
+  const Counter requests_;
   const Gauge waiting_;
   const Histogram queue_;
-  std::vector<Times> times_;  ///< The last are those of all other paths.
+  const Histogram duration_;
+  const Histogram service_;
 };
 
 }  // namespace dockercoins

@@ -54,21 +54,17 @@ UniqueFd Checked(int fd, const char* what) {
   return UniqueFd(fd);
 }
 
+/// An IPv4 address without the prefix that it has on a socket for both.
 std::string AddressText(const sockaddr_storage& address) {
+  constexpr std::string_view kMapped = "::ffff:";
   std::array<char, INET6_ADDRSTRLEN> text{};
-  if (address.ss_family == AF_INET) {
-    const auto& ipv4 = reinterpret_cast<const sockaddr_in&>(address);
-    ::inet_ntop(AF_INET, &ipv4.sin_addr, text.data(), text.size());
-  } else {
-    const auto& ipv6 = reinterpret_cast<const sockaddr_in6&>(address);
-    if (IN6_IS_ADDR_V4MAPPED(&ipv6.sin6_addr)) {
-      constexpr size_t kPrefix = 12;
-      ::inet_ntop(AF_INET, ipv6.sin6_addr.s6_addr + kPrefix, text.data(), text.size());
-    } else {
-      ::inet_ntop(AF_INET6, &ipv6.sin6_addr, text.data(), text.size());
-    }
-  }
-  return text.data();
+  const void* bytes = address.ss_family == AF_INET
+                          ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in&>(address).sin_addr)
+                          : &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  ::inet_ntop(address.ss_family, bytes, text.data(), text.size());
+  const std::string_view whole = text.data();
+  const bool is_ipv4 = whole.starts_with(kMapped) && whole.find('.') != std::string_view::npos;
+  return std::string(is_ipv4 ? whole.substr(kMapped.size()) : whole);
 }
 
 /// Asks for `events` of `fd`: of a connection once (EPOLLONESHOT), until it is asked for again.
@@ -81,6 +77,16 @@ void Watch(int epoll, int operation, int fd, uint32_t events, void* whose) {
 
 /// The client's whole request has been read, and nothing after it: a close resets nothing.
 bool MayClose(const Connection& connection) { return connection.complete && !HasUnreadInput(connection); }
+
+/// Whether a request can be served: it is complete, or one of the serving threads has to read the rest. Notes
+/// in the connection which of the two.
+bool MayBeQueued(Connection& connection) {
+  const RequestHead& head = connection.head;
+  if (head.bytes == 0) return false;
+  const uint64_t whole = head.bytes + std::min<uint64_t>(head.content_length, UINT64_MAX - head.bytes);
+  connection.complete = !head.chunked && connection.received.size() >= whole;
+  return connection.complete || head.chunked || whole > kMaxBufferedRequest || head.expects_continue;
+}
 
 }  // namespace
 
@@ -211,11 +217,6 @@ void HttpServer::PauseAccepting() {
   resume_accepting_ = Clock::now() + kAcceptPause;
 }
 
-void HttpServer::ResumeAccepting() {
-  accepting_ = true;
-  Watch(epoll_.get(), EPOLL_CTL_ADD, socket_.fd.get(), EPOLLIN, &socket_);
-}
-
 void HttpServer::CloseOne() {
   if (!lingering_.empty()) {
     Close(*lingering_.front());
@@ -234,46 +235,31 @@ void HttpServer::MakeRoom() {
 }
 
 void HttpServer::ReadRequest(Connection& connection) {
-  std::array<char, kMaxBufferedRequest> buffer;  // NOLINT: 16 KiB need no zeroes
-  const ssize_t count = ::recv(connection.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
-    AwaitInput(connection);
-    return;
-  }
-  if (count <= 0) {
+  ReadBuffer buffer;  // NOLINT: 16 KiB need no zeroes
+  const auto count = ReceiveNow(connection, buffer);
+  if (!count) {
     Close(connection);
     return;
   }
-  connection.received.append(buffer.data(), static_cast<size_t>(count));
-  parked_bytes_ += static_cast<size_t>(count);
-
+  connection.received.append(buffer.data(), *count);
+  parked_bytes_ += *count;
   if (connection.head.bytes == 0) {
     const HeadProgress progress = InspectHead(connection.received);
     if (progress.refusal) {
       Refuse(Unpark(connection), progress.refusal->status, progress.refusal->reason);
       return;
     }
-    if (!progress.head) {
-      AwaitInput(connection);
-      return;
+    if (progress.head) {
+      connection.head = *progress.head;
+      connection.record.request_line = RequestLine(connection.received);
     }
-    connection.head = *progress.head;
-    connection.record.request_line = RequestLine(connection.received);
   }
-  const RequestHead& head = connection.head;
-  const uint64_t whole = head.bytes + std::min<uint64_t>(head.content_length, UINT64_MAX - head.bytes);
-  connection.complete = !head.chunked && connection.received.size() >= whole;
-  const bool for_a_server = head.chunked || whole > kMaxBufferedRequest || head.expects_continue;
-  if (connection.complete || for_a_server) {
+  if (MayBeQueued(connection)) {
     Enqueue(Unpark(connection));
   } else {
-    AwaitInput(connection);
+    // Once: when it is complete, it goes to another thread, which may close it.
+    Watch(epoll_.get(), EPOLL_CTL_MOD, connection.fd.get(), EPOLLIN | EPOLLONESHOT, &connection);
   }
-}
-
-void HttpServer::AwaitInput(Connection& connection) {
-  // Once: when it is complete, it goes to another thread, which may close it.
-  Watch(epoll_.get(), EPOLL_CTL_MOD, connection.fd.get(), EPOLLIN | EPOLLONESHOT, &connection);
 }
 
 void HttpServer::Enqueue(std::unique_ptr<Connection> connection) {
@@ -287,10 +273,8 @@ void HttpServer::Enqueue(std::unique_ptr<Connection> connection) {
 }
 
 void HttpServer::DropInput(Connection& connection) {
-  std::array<char, kMaxBufferedRequest> buffer;  // NOLINT: 16 KiB need no zeroes
-  const ssize_t count = ::recv(connection.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count == 0 || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
-    Close(connection);
+  ReadBuffer buffer;  // NOLINT: 16 KiB need no zeroes
+  if (!ReceiveNow(connection, buffer)) Close(connection);
 }
 
 void HttpServer::CloseExpired() {
@@ -304,7 +288,10 @@ void HttpServer::CloseExpired() {
       Refuse(Unpark(connection), kRequestTimeout, "the request did not arrive within 10 s");
     }
   }
-  if (!accepting_ && resume_accepting_ <= now) ResumeAccepting();
+  if (!accepting_ && resume_accepting_ <= now) {
+    accepting_ = true;
+    Watch(epoll_.get(), EPOLL_CTL_ADD, socket_.fd.get(), EPOLLIN, &socket_);
+  }
 }
 
 void HttpServer::TakeBackServed() {
@@ -452,10 +439,6 @@ void HttpServer::BeginAnswer(std::unique_ptr<Connection> connection) {
   } else {
     return;
   }
-  GiveBack(std::move(connection));
-}
-
-void HttpServer::GiveBack(std::unique_ptr<Connection> connection) {
   {
     const std::lock_guard lock(served_mutex_);
     if (!stopped_) {

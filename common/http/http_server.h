@@ -67,11 +67,9 @@ class HttpServer {
   [[nodiscard]] int NextTimeoutMs() const;
   void Accept();
   void PauseAccepting();
-  void ResumeAccepting();
   void CloseOne();
   void MakeRoom();
   void ReadRequest(Connection& connection);
-  void AwaitInput(Connection& connection);
   void Enqueue(std::unique_ptr<Connection> connection);
   void DropInput(Connection& connection);
   void CloseExpired();
@@ -93,7 +91,6 @@ class HttpServer {
   /// False when nothing is to be awaited of the client, so that the connection can be closed.
   bool FinishAndLinger(Connection& connection, WriteResult result);
   void Forget();
-  void GiveBack(std::unique_ptr<Connection> connection);
   bool AwaitAnswers(Clock::time_point deadline);
 
   const Options options_;

@@ -53,51 +53,72 @@ std::optional<HeadProgress> RefuseEarly(std::string_view head) {
   return std::nullopt;
 }
 
+/// The headers that say where the body ends.
+struct BodyHeaders {
+  std::optional<std::string_view> length;
+  std::optional<std::string_view> encoding;
+  bool expect = false;
+
+  /// Takes a line of the head. Returns why it is refused; null if it is not.
+  [[nodiscard]] const char* Take(std::string_view line);
+  /// Returns why all of them together are refused; null if they are not.
+  [[nodiscard]] const char* Contradiction() const;
+};
+
+const char* BodyHeaders::Take(std::string_view line) {
+  const size_t colon = line.find(':');
+  const std::string_view name = line.substr(0, colon);
+  if (colon == std::string_view::npos || name.empty() || name.find_first_of(" \t") != std::string_view::npos)
+    return "a line of the request head is not a header";
+  const std::string_view value = Trimmed(line.substr(colon + 1));
+  if (EqualsIgnoringCase(name, "content-length")) {
+    if (length) return "two Content-Length headers";
+    length = value;
+  } else if (EqualsIgnoringCase(name, "transfer-encoding")) {
+    if (encoding) return "two Transfer-Encoding headers";
+    encoding = value;
+  } else if (EqualsIgnoringCase(name, "expect")) {
+    expect = true;
+  }
+  return nullptr;
+}
+
+const char* BodyHeaders::Contradiction() const {
+  if (length && encoding) return "both Content-Length and Transfer-Encoding";
+  if (encoding && !EqualsIgnoringCase(*encoding, "chunked")) return "a Transfer-Encoding other than chunked";
+  if (length && !ParseNumber(*length)) return "Content-Length is not a number";
+  return nullptr;
+}
+
+/// Removes the first line from `lines`, and returns it without its line end.
+std::string_view TakeLine(std::string_view& lines) {
+  const std::string_view line = lines.substr(0, lines.find(kLineEnd));
+  lines.remove_prefix(line.size() + kLineEnd.size());
+  return line;
+}
+
 }  // namespace
 
 HeadProgress InspectHead(std::string_view received) {
   const size_t end = received.find(kHeadEnd);
   const bool complete = end != std::string_view::npos;
-  const std::string_view all = complete ? received.substr(0, end + kHeadEnd.size()) : received;
-  if (auto refused = RefuseEarly(all)) return *refused;
+  const std::string_view head = complete ? received.substr(0, end + kHeadEnd.size()) : received;
+  if (auto refused = RefuseEarly(head)) return *refused;
   if (!complete) return {};
 
-  if (!IsRequestLine(RequestLine(all))) return Refused(kBadRequest, "the request line has another form");
-
-  RequestHead head{.bytes = all.size()};
-  std::optional<std::string_view> length;
-  std::optional<std::string_view> encoding;
-  size_t headers = 0;
-  std::string_view lines = all.substr(all.find(kLineEnd) + kLineEnd.size());
-  while (lines != kLineEnd && !lines.empty()) {
-    const std::string_view line = lines.substr(0, lines.find(kLineEnd));
-    lines.remove_prefix(line.size() + kLineEnd.size());
-    if (++headers > RequestHead::kMaxHeaders) return Refused(kHeadTooLarge, "more than 100 headers");
-    const size_t colon = line.find(':');
-    if (colon == 0 || colon == std::string_view::npos ||
-        line.substr(0, colon).find_first_of(" \t") != std::string_view::npos) {
-      return Refused(kBadRequest, "a line of the request head is not a header");
-    }
-    const std::string_view name = line.substr(0, colon);
-    const std::string_view value = Trimmed(line.substr(colon + 1));
-    if (EqualsIgnoringCase(name, "content-length")) {
-      if (length) return Refused(kBadRequest, "two Content-Length headers");
-      length = value;
-    } else if (EqualsIgnoringCase(name, "transfer-encoding")) {
-      if (encoding) return Refused(kBadRequest, "two Transfer-Encoding headers");
-      encoding = value;
-    } else if (EqualsIgnoringCase(name, "expect")) {
-      head.expects_continue = true;
-    }
+  std::string_view lines = head;
+  if (!IsRequestLine(TakeLine(lines))) return Refused(kBadRequest, "the request line is malformed");
+  BodyHeaders headers;
+  for (size_t count = 1; lines != kLineEnd; ++count) {
+    if (count > RequestHead::kMaxHeaders) return Refused(kHeadTooLarge, "more than 100 headers");
+    if (const char* reason = headers.Take(TakeLine(lines))) return Refused(kBadRequest, reason);
   }
-  if (length && encoding) return Refused(kBadRequest, "both Content-Length and Transfer-Encoding");
-  if (encoding && !EqualsIgnoringCase(*encoding, "chunked"))
-    return Refused(kBadRequest, "a Transfer-Encoding other than chunked");
-  head.chunked = encoding.has_value();
-  const auto declared = length ? ParseNumber(*length) : 0;
-  if (!declared) return Refused(kBadRequest, "Content-Length is not a number");
-  head.content_length = *declared;
-  return {.head = head, .refusal = {}};
+  if (const char* reason = headers.Contradiction()) return Refused(kBadRequest, reason);
+  return {.head = RequestHead{.bytes = head.size(),
+                              .content_length = ParseNumber(headers.length.value_or("0")).value_or(0),
+                              .chunked = headers.encoding.has_value(),
+                              .expects_continue = headers.expect},
+          .refusal = {}};
 }
 
 std::string_view RequestLine(std::string_view received) {

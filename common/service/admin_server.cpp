@@ -8,7 +8,7 @@ constexpr size_t kThreads = 2;
 
 template <typename Answer>
 Route Probe(const std::string& path, Answer answer) {
-  return Route::To(path, "GET, HEAD", [answer](const auto& /*request*/, HttpResponse& response, auto&&...) {
+  return Route::To(path, kGetAndHead, [answer](const auto& /*request*/, HttpResponse& response, auto&&...) {
     response.headers.emplace_back("Cache-Control", "no-store");
     answer(response);
   });

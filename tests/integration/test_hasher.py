@@ -20,7 +20,7 @@ HTML = "text/html; charset=utf-8"
 CUT_SHORT = b"400 Bad Request: the body did not arrive in full\n"
 NO_PATH = b"404 Not Found: there is no such path\n"
 NO_METHOD = b"405 Method Not Allowed: allowed are GET, HEAD, POST\n"
-TOO_LARGE = b"413 Content Too Large: at most 67108864 bytes are taken\n"
+TOO_LARGE = b"413 Payload Too Large: at most 67108864 bytes are accepted\n"
 
 
 def post(body, *headers, **more):

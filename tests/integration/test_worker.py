@@ -170,7 +170,7 @@ BAD = {
     "hasher": [(http_answer(b"0" * 64, "404 Not Found"), "it answered with status 404"),
                (http_answer(b"0" * 64 + b"\n"), "it answered with more than 64 bytes instead of 64"),
                (http_answer(b"0" * 63 + b"F"),
-                "it answered with something else than 64 lower-case hexadecimal digits")],
+                "it answered with something other than 64 lower-case hexadecimal digits")],
 }
 
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "common/http/http_server.h"
-#include "common/sleep.h"
+#include "common/wait.h"
 #include "tests/unit/captured_log.h"
 #include "tests/unit/eventually.h"
 #include "tests/unit/gate.h"

@@ -36,7 +36,7 @@ TEST_F(HttpServerTest, AnswersWithExactlyTheseHeaders) {
   const std::string none = Refusal("404 Not Found", "there is no such path");
   const std::string unclear = Refusal("400 Bad Request", "the request could not be understood");
   const std::string too_large = Answer("413 Payload Too Large", "text/plain; charset=utf-8",
-                                       "413 Content Too Large: at most 2000000 bytes are taken\n");
+                                       "413 Payload Too Large: at most 2000000 bytes are accepted\n");
   const std::vector<std::pair<std::string, std::string>> table = {
       {"GET /a HTTP/1.1\r\nHost: x", Page("/a")},
       {"GET /a HTTP/1.0", Page("/a")},
@@ -150,14 +150,14 @@ TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
   }
   // The services answer with the statuses that have a name; the others are the library's.
   for (const auto& [status, name] :
-       std::map<std::string, std::string>{{"302", "Error"},
+       std::map<std::string, std::string>{{"302", "Found"},
                                           {"400", "Bad Request"},
                                           {"404", "Not Found"},
                                           {"405", "Method Not Allowed"},
                                           {"408", "Request Timeout"},
-                                          {"413", "Content Too Large"},
+                                          {"413", "Payload Too Large"},
                                           {"414", "URI Too Long"},
-                                          {"417", "Error"},
+                                          {"417", "Expectation Failed"},
                                           {"431", "Request Header Fields Too Large"},
                                           {"500", "Internal Server Error"},
                                           {"503", "Service Unavailable"}}) {

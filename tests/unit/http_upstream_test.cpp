@@ -36,7 +36,7 @@ class HttpUpstreamTest : public ::testing::Test {
 TEST_F(HttpUpstreamTest, SendsHeadAndBodyTogetherSoThatHasherWakesUpOnce) {
   const std::string digest(64, 'a');
   const std::string bytes("\0\r\n\r\n\xff\xfe\x80%00\t\x7f 0123456789abcdefg", 32);
-  auto answer = std::async(std::launch::async, [&] { return HttpHasher(url_, {}).Hash(bytes); });
+  auto answer = std::async(std::launch::async, [&] { return HttpServices(url_, url_, {}).Hash(bytes); });
   const UniqueFd connection = Accept(listener_);
   const std::string request =
       "POST /base/ HTTP/1.1\r\nContent-Length: 32\r\nAccept: */*\r\nConnection: close\r\nHost: " + name_ +

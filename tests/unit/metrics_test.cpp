@@ -37,9 +37,8 @@ std::string OwnText(const Metrics& metrics) {
 
 TEST(MetricsTest, WritesPrometheusTextFormatOrderedByNameAndLabels) {
   Metrics metrics;
-  metrics.AddCounter("x_b_total", "What b is.", {{"step", "two"}}).Increment();
-  (void)metrics.AddCounter("x_b_total", "What b is.", {{"step", "three"}});
-  (void)metrics.AddCounter("x_b_total", "What b is.", {{"step", "one"}});
+  metrics.AddCounter("x_b_total", "What b is.", {{{"step", "three"}}, {{"step", "two"}}, {{"step", "one"}}})
+      .Increment({{"step", "two"}});
   metrics.AddGauge("x_a", "What a is.").Set(2.5);
   metrics.AddGauge("x_big", "Beyond 32 bits.").Set(9'007'199'254'740'991.0);
   EXPECT_EQ(OwnText(metrics),
@@ -94,10 +93,9 @@ TEST(MetricsTest, HistogramsCountUpToAndIncludingEachBound) {
                 buckets + "x_seconds_bucket{le=\"+Inf\"} 46\n");
 }
 
-TEST(MetricsTest, ALabelledHistogramAppearsWithItsFirstObservation) {
+TEST(MetricsTest, ThoseWithUnknownLabelsAppearWithTheirFirstObservation) {
   Metrics metrics;
-  (void)metrics.AddHistogram("x_seconds", "X.", {{"route", "/1"}});
-  metrics.AddHistogram("x_seconds", "X.", {{"route", "/2"}}).Observe(seconds(3));
+  metrics.AddHistogram("x_seconds", "X.", {}).Observe(seconds(3), {{"route", "/2"}});
   (void)metrics.AddHistogram("y_seconds", "Y.");
   EXPECT_THAT(OwnText(metrics),
               StartsWith("# HELP x_seconds X.\n# TYPE x_seconds histogram\n"
@@ -105,12 +103,12 @@ TEST(MetricsTest, ALabelledHistogramAppearsWithItsFirstObservation) {
   EXPECT_EQ(Samples(metrics).at("y_seconds_count"), 0) << "one without labels is there from the start";
 }
 
-TEST(MetricsTest, AFamilyCountsByLabels) {
+TEST(MetricsTest, ACounterCountsByLabels) {
   Metrics metrics;
-  const CounterFamily family = metrics.AddCounterFamily("x_total", "X.");
+  const Counter counter = metrics.AddCounter("x_total", "X.", {});
   EXPECT_EQ(OwnText(metrics), "") << "nothing is counted yet";
-  family.Increment({{"route", "/"}, {"status", "200"}});
-  for (int i = 0; i < 2; ++i) family.Increment({{"route", "/N"}, {"status", "404"}});
+  counter.Increment({{"route", "/"}, {"status", "200"}});
+  for (int i = 0; i < 2; ++i) counter.Increment({{"route", "/N"}, {"status", "404"}});
   EXPECT_EQ(OwnText(metrics),
             "# HELP x_total X.\n# TYPE x_total counter\n"
             "x_total{route=\"/\",status=\"200\"} 1\nx_total{route=\"/N\",status=\"404\"} 2\n");
@@ -122,7 +120,7 @@ TEST(MetricsTest, CountsExactlyWhileItIsRead) {
   Metrics metrics;
   const Counter counter = metrics.AddCounter("x_total", "X.");
   const Histogram histogram = metrics.AddHistogram("x_seconds", "X.");
-  const CounterFamily family = metrics.AddCounterFamily("y_total", "Y.");
+  const Counter by_step = metrics.AddCounter("y_total", "Y.", {});
   std::atomic<int> running = kThreads;
   std::vector<std::jthread> threads;
   for (int i = 0; i < kThreads; ++i) {
@@ -130,7 +128,7 @@ TEST(MetricsTest, CountsExactlyWhileItIsRead) {
       for (int n = 0; n < kTimes; ++n) {
         counter.Increment();
         histogram.Observe(milliseconds(1));
-        family.Increment({{"step", "one"}});
+        by_step.Increment({{"step", "one"}});
       }
       --running;
     });

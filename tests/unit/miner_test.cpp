@@ -31,8 +31,8 @@ constexpr auto kDelay = milliseconds(60);
 const UnreachableError kRefused({.host = "rng", .port = 80}, "connection refused");
 const std::runtime_error kBroken("rng:80: broken");
 
-/// Everything outside the miner, with a clock that moves only while somebody waits.
-class World final : public RandomSource, public Hasher, public Ledger, public Timer {
+/// All that a miner knows of the world, with a clock that only moves when somebody waits.
+class World final : public Services, public Ledger, public Timer {
  public:
   // A test may set these.
   std::function<void(const std::string&)> before_step = [](const std::string&) {
@@ -117,7 +117,7 @@ class MinerTest : public ::testing::Test {
   void Mine() {
     log_ = std::make_unique<CapturedLog>("worker");
     metrics_ = std::make_unique<Metrics>();
-    Miner(world_, world_, world_, world_, *metrics_, log_->log(), kDelay).Run(world_.stop());
+    Miner(world_, world_, world_, *metrics_, log_->log(), kDelay).Run(world_.stop());
   }
 
   /// From now on, the steps for whose number (from 1) `which` holds fail.

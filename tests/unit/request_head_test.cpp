@@ -71,7 +71,7 @@ TEST(InspectHeadTest, RefusesWhatCouldBeReadInTwoWays) {
   for (const std::string line :
        {"", " ", "GET", "GET /", "GET / ", "GET /  HTTP/1.1", "GET  / HTTP/1.1", " GET / HTTP/1.1",
         "GET / HTTP/1.1 ", "GET / x HTTP/1.1", "GET / http/1.1", "/ HTTP/1.1", "GET\t/\tHTTP/1.1"}) {
-    EXPECT_EQ(Verdict(line + "\r\nHost: x\r\n\r\n"), "400 the request line has another form") << line;
+    EXPECT_EQ(Verdict(line + "\r\nHost: x\r\n\r\n"), "400 the request line is malformed") << line;
   }
   for (const char* head : {"\n", "GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: x\n\r\n\r\n"}) {
     EXPECT_EQ(Verdict(head), "400 a line of the request head ends without a carriage return") << head;

@@ -1,7 +1,9 @@
-#include "common/poll.h"
+#include "common/wait.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <condition_variable>
+#include <mutex>
 
 namespace dockercoins {
 
@@ -15,6 +17,14 @@ short PollUntil(int fd, short events, std::chrono::steady_clock::time_point dead
     if (ready == 0) errno = ETIMEDOUT;
     if (errno != EINTR) return 0;
   }
+}
+
+bool SleepFor(std::chrono::steady_clock::duration duration, std::stop_token stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, stop, duration, [] { return false; });
+  return !stop.stop_requested();
 }
 
 }  // namespace dockercoins
