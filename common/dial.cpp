@@ -1,9 +1,7 @@
 #include "common/dial.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -11,7 +9,6 @@
 #include <cctype>
 #include <cerrno>
 #include <condition_variable>
-#include <cstring>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -19,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/errors.h"
 #include "common/wait.h"
 
 namespace dockercoins {
@@ -198,6 +196,6 @@ UniqueFd Dialer::Dial(std::chrono::milliseconds timeout, const std::stop_token& 
   }
 }
 
-std::string ErrorText(int error) { return LowerCaseFirst(std::strerror(error)); }
+std::string ErrorText(int error) { return LowerCaseFirst(SystemText(error)); }
 
 }  // namespace dockercoins

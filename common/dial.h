@@ -38,7 +38,7 @@ class Dialer {
   /// 9). While an address is silent, attempts continue with new sockets and new lookups, until `timeout`.
   /// When all addresses refuse, there is no further attempt. Throws UnreachableError then, and as soon as
   /// `stop` is requested.
-  UniqueFd Dial(std::chrono::milliseconds timeout, const std::stop_token& stop);
+  [[nodiscard]] UniqueFd Dial(std::chrono::milliseconds timeout, const std::stop_token& stop);
 
   [[nodiscard]] const Endpoint& Server() const { return server_; }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
+#include <system_error>
 
 namespace dockercoins {
 
@@ -13,5 +15,8 @@ struct SettingError : std::runtime_error {
 struct StartError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// The meaning of `error`, an errno. Thread-safe, unlike strerror.
+inline std::string SystemText(int error) { return std::generic_category().message(error); }
 
 }  // namespace dockercoins

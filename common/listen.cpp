@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
 #include <memory>
 
 #include "common/errors.h"
@@ -19,7 +18,7 @@ constexpr int kBacklog = 1024;
 [[noreturn]] void Fail(const std::string& address, uint16_t port) {
   const int error = errno;
   throw StartError("cannot listen on port " + std::to_string(port) + " of " + address + ": " +
-                   std::strerror(error));
+                   SystemText(error));
 }
 
 }  // namespace

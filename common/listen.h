@@ -15,6 +15,6 @@ struct ListenSocket {
 
 /// Listens on `address` (IPv6 or IPv4; `::` is both, and 0.0.0.0 where there is no IPv6) and `port`
 /// (0: a free one). Never shares a port with another process. Throws StartError.
-ListenSocket Listen(const std::string& address, uint16_t port);
+[[nodiscard]] ListenSocket Listen(const std::string& address, uint16_t port);
 
 }  // namespace dockercoins

@@ -17,7 +17,6 @@
 #include <iterator>
 #include <optional>
 #include <system_error>
-#include <utility>
 
 namespace dockercoins {
 namespace {

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <string_view>
@@ -17,6 +16,7 @@ namespace {
 constexpr uint64_t kMaxDelayMs = 31'536'000'000;
 
 std::optional<std::string> Variable(const char* name) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread, as the header says.
   const char* value = std::getenv(name);
   if (value == nullptr) return std::nullopt;
   return value;

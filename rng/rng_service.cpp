@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "common/errors.h"
@@ -26,7 +25,7 @@ bool IsNumberPath(std::string_view path) {
 
 RngService::RngService(std::string hostname, std::chrono::milliseconds delay)
     : hostname_(std::move(hostname)), delay_(delay), urandom_(::open(kUrandom, O_RDONLY | O_CLOEXEC)) {
-  if (!urandom_) throw StartError(std::string(kUrandom) + ": " + std::strerror(errno));
+  if (!urandom_) throw StartError(std::string(kUrandom) + ": " + SystemText(errno));
 }
 
 Routes RngService::MakeRoutes() const {

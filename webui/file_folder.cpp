@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -30,7 +29,7 @@ bool IsBelow(const UniqueFd& file, const UniqueFd& folder) {
 
 FileFolder::FileFolder(const std::filesystem::path& path)
     : folder_(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
-  if (!folder_) throw StartError("cannot open the folder " + path.string() + ": " + std::strerror(errno));
+  if (!folder_) throw StartError("cannot open the folder " + path.string() + ": " + SystemText(errno));
 }
 
 std::optional<OpenFile> FileFolder::Open(std::string_view relative_path) const {

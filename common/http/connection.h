@@ -73,7 +73,7 @@ struct Connection {
 };
 
 /// True when the client has closed its side, so that probably nobody waits for the answer.
-bool HasLeft(const Connection& connection);
+[[nodiscard]] bool HasLeft(const Connection& connection);
 
 /// Room for what one read takes.
 using ReadBuffer = std::array<char, size_t{16} * 1024>;
@@ -83,18 +83,18 @@ using ReadBuffer = std::array<char, size_t{16} * 1024>;
 [[nodiscard]] std::optional<size_t> ReceiveNow(const Connection& connection, ReadBuffer& buffer);
 
 /// Writes `text` without waiting; false when not all of it could be written.
-bool SendNow(const Connection& connection, std::string_view text);
+[[nodiscard]] bool SendNow(const Connection& connection, std::string_view text);
 
 enum class WriteResult { kDone, kMore, kBroken };
 
 /// Writes a piece of the answer without waiting. kDone: nothing is left; the last packet may be held back
 /// until the connection is shut down or closed. kBroken: the client is gone, or the source ended too early.
-WriteResult WritePiece(Connection& connection);
+[[nodiscard]] WriteResult WritePiece(Connection& connection);
 
 /// How many bytes of its answer the client's side has acknowledged.
-uint64_t AcknowledgedBytes(const Connection& connection);
+[[nodiscard]] uint64_t AcknowledgedBytes(const Connection& connection);
 
 /// True when bytes have arrived that nobody has read: closing now would reset the connection.
-bool HasUnreadInput(const Connection& connection);
+[[nodiscard]] bool HasUnreadInput(const Connection& connection);
 
 }  // namespace dockercoins

@@ -77,7 +77,7 @@ struct Route {
 using Routes = std::vector<Route>;
 
 /// The route that matches `path`; null when there is none.
-const Route* FindRoute(const Routes& routes, std::string_view path);
+[[nodiscard]] const Route* FindRoute(const Routes& routes, std::string_view path);
 
 // The statuses that services and server answer (RFC 9110, section 15).
 constexpr int kFound = 302;

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "common/errors.h"
@@ -50,7 +49,7 @@ constexpr size_t kMaxParkedBytes = size_t{2} * 1024 * 1024;
 constexpr size_t kMaxBufferedRequest = size_t{16} * 1024;
 
 UniqueFd Checked(int fd, const char* what) {
-  if (fd < 0) throw StartError(std::string(what) + ": " + std::strerror(errno));
+  if (fd < 0) throw StartError(std::string(what) + ": " + SystemText(errno));
   return UniqueFd(fd);
 }
 

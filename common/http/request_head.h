@@ -37,10 +37,10 @@ struct HeadProgress {
 
 /// Looks at the bytes that have arrived. Refuses what could be read in two ways (bare line feeds, two
 /// lengths, a length beside chunks, NULs; RFC 9112, sections 2.2 and 6) and what is over the limits.
-HeadProgress InspectHead(std::string_view received);
+[[nodiscard]] HeadProgress InspectHead(std::string_view received);
 
 /// The request line in `received`, without its line end; empty while it is not complete.
-std::string_view RequestLine(std::string_view received);
+[[nodiscard]] std::string_view RequestLine(std::string_view received);
 
 /// Removes every header called `name` (lower case) from the head at the front of `received`.
 void RemoveHeader(std::string& received, std::string_view name);

@@ -6,11 +6,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <system_error>
 
+#include "common/errors.h"
 #include "common/log.h"
 #include "common/service/admin_client.h"
 
@@ -41,7 +41,7 @@ void RaiseFileLimit() {
 /// Whether all that was printed could be written.
 int Printed() {
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    throw StartError(std::string("cannot write to stdout: ") + std::strerror(errno));
+    throw StartError(std::string("cannot write to stdout: ") + SystemText(errno));
   }
   return EXIT_SUCCESS;
 }
@@ -75,7 +75,7 @@ int Run(const Program& program, int argc, char** argv, const std::function<void(
                        "; --help, --version, --healthcheck or --metrics is expected");
   } else {
     RaiseFileLimit();
-    // One arena per thread would cost hasher megabytes.
+    // One arena per thread would cost hasher megabytes. NOLINTNEXTLINE(concurrency-mt-unsafe): one thread.
     ::mallopt(M_ARENA_MAX, 1);
     serve();
   }

@@ -6,8 +6,8 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 
+#include "common/errors.h"
 #include "common/http/http_metrics.h"
 #include "common/service/admin_server.h"
 
@@ -26,7 +26,7 @@ void DropPrivileges(Log& log) {
   // Groups first: after setuid nobody may change them.
   if (::setgroups(0, nullptr) != 0 || ::setresgid(kGroup, kGroup, kGroup) != 0 ||
       ::setresuid(kUser, kUser, kUser) != 0) {
-    log.Warning("Still running as root, could not become user 65532: " + std::string(std::strerror(errno)));
+    log.Warning("Still running as root, could not become user 65532: " + SystemText(errno));
   }
   // The kernel clears it when the user changes, and scripts/up depends on it.
   ::prctl(PR_SET_PDEATHSIG, parent_death_signal);

@@ -1,6 +1,5 @@
 #include "common/service/stop_signal.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <chrono>
