@@ -7,7 +7,7 @@ import yaml
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MAIN = "k8s/dockercoins.yaml"
-LESSONS = sorted(os.path.relpath(path, REPO) for path in glob.glob(f"{REPO}/lessons/*"))
+LESSONS = sorted(os.path.relpath(path, REPO) for path in glob.glob(f"{REPO}/lessons/*.yaml"))
 
 
 def read(path):
