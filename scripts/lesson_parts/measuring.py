@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.parse
 
-from lesson_parts.model import Delays, LessonError, predict, queue_speed
+from lesson_parts.model import Delays, LessonError, Rngs, predict, queue_speed
 from lesson_parts.words import count
 
 READING_EVERY = 0.03  # seconds between two readings of the counter
@@ -35,10 +35,11 @@ class Step:
     rng: float  # seconds that GET / took at rng, on average
     hasher: float
     graph: list = ()
+    rngs: Rngs = Rngs()
 
     @property
     def predicted(self):
-        return predict(self.workers, self.delays)
+        return predict(self.workers, self.delays, self.rngs)
 
 
 def http_get(url, timeout):
@@ -168,10 +169,10 @@ class Prober:
         return average(list(self._times))
 
 
-def measure(application, workers, seconds, delays, detour, screen):
+def measure(application, workers, seconds, delays, rngs, detour, screen):
     """Measures the application while it has that many workers; returns a Step."""
     name = count(workers, "worker")
-    predicted = predict(workers, delays)
+    predicted = predict(workers, delays, rngs)
     screen.begin(f"{name}: measuring for {seconds:g} s")
     # Each new worker does two loops and reports once before the measurement, so that the start does not count.
     read_counter_for(application.url, 1.5 + 2 * workers / predicted.speed,
@@ -188,7 +189,7 @@ def measure(application, workers, seconds, delays, detour, screen):
         rng = at_rng.seconds(2 + 3 * predicted.rng)
         hasher = at_hasher.seconds(2, statistics.median)
         return Step(workers, delays, counter_rate(readings, workers), max(0.0, rng - detour),
-                    max(0.0, hasher - detour), graph(readings))
+                    max(0.0, hasher - detour), graph(readings), rngs)
 
 
 # ------------------------------------------------------------------------------------ from inside: metrics
@@ -217,7 +218,7 @@ class Explanation:
     """Where the time of one hash goes: average seconds."""
 
     workers: int
-    servers: int  # rng
+    rngs: Rngs
     speed: float  # hashes/s
     work: float
     rng: float
@@ -231,9 +232,9 @@ class Explanation:
     def hash(self):
         return self.work + self.rng + self.hasher + self.redis
 
-    def speed_with(self, workers, servers):
+    def speed_with(self, workers, rngs):
         """Hashes/s with that many workers and rng."""
-        return queue_speed(workers, servers, self.service, self.hash - self.queue - self.service)
+        return queue_speed(workers, rngs, self.service, self.hash - self.queue - self.service)
 
 
 def read_metrics(application, service):
@@ -286,12 +287,12 @@ def explain(application, seconds):
         attempts = worker.of("dockercoins_step_duration_seconds_count", f'step="{name}"')
         return worker.of("dockercoins_step_duration_seconds_sum", f'step="{name}"') / (per or max(1.0, attempts))
 
-    servers = len(after[1])
+    rngs = Rngs(len(after[1]), application.rngs().concurrency)
     return Explanation(
-        workers=len(after[0]), servers=servers,
+        workers=len(after[0]), rngs=rngs,
         # Not from the workers' loops: each makes too few for an exact rate.
         speed=rng.per_second("http_request_service_seconds_count", 'route="/N"'),
         work=step("work"), rng=step("rng"), hasher=step("hasher"), redis=step("redis", per=loops),
         queue=rng.of("http_request_queue_seconds_sum") / max(1.0, rng.of("http_request_queue_seconds_count")),
         service=rng.of("http_request_service_seconds_sum", 'route="/N"') / served,
-        utilisation=rng.per_second("http_request_service_seconds_sum") / servers)
+        utilisation=rng.per_second("http_request_service_seconds_sum") / rngs.at_a_time)

@@ -13,7 +13,7 @@ import time
 import urllib.parse
 
 from lesson_parts.measuring import seconds_of_get
-from lesson_parts.model import DEFAULT_DELAY_MS, Delays, LessonError
+from lesson_parts.model import DEFAULT_DELAY_MS, Delays, LessonError, Rngs
 from lesson_parts.words import in_words
 
 DEFAULT_URL = "http://localhost:8000"  # where docker-compose.yml publishes the web UI
@@ -33,14 +33,14 @@ def run_command(*command, folder=None):
     return result.stdout
 
 
-def same_delay(service, environments):
-    """DELAY_MS, in seconds, of containers with these environments; all must have the same."""
-    found = {float(environment.get("DELAY_MS") or DEFAULT_DELAY_MS) for environment in environments}
+def same_setting(service, variable, default, environments):
+    """The variable, a number, of containers with these environments; all must have the same."""
+    found = {float(environment.get(variable) or default) for environment in environments} or {float(default)}
     if len(found) > 1:
-        values = in_words(sorted(f"{delay:g}" for delay in found))
-        raise LessonError(f"{service} containers have different DELAY_MS: {values}. Was the application started with "
+        values = in_words(sorted(f"{value:g}" for value in found))
+        raise LessonError(f"{service} containers have different {variable}: {values}. Was the application started with "
                           "other files (-f), or with another TAG?")
-    return found.pop() / 1000 if found else DEFAULT_DELAY_MS / 1000
+    return found.pop()
 
 
 def await_number(workers, running, seconds, every, see):
@@ -73,12 +73,8 @@ class Platform(abc.ABC):
         """Returns when exactly that many are running."""
 
     @abc.abstractmethod
-    def servers(self):
-        """The number of rng."""
-
-    @abc.abstractmethod
-    def delay(self, service):
-        """Simulated work of the service, in seconds."""
+    def environments(self, service):
+        """The environment variables of each of the service's containers, a dictionary each."""
 
     @abc.abstractmethod
     def address(self, service):
@@ -97,7 +93,12 @@ class Platform(abc.ABC):
         return 0.0
 
     def delays(self):
-        return Delays(**{service: self.delay(service) for service in ("worker", "rng", "hasher")})
+        return Delays(**{service: same_setting(service, "DELAY_MS", DEFAULT_DELAY_MS, self.environments(service)) / 1000
+                         for service in ("worker", "rng", "hasher")})
+
+    def rngs(self):
+        environments = self.environments("rng")
+        return Rngs(max(1, len(environments)), int(same_setting("rng", "CONCURRENCY", 1, environments)))
 
 
 class Compose(Platform):
@@ -125,30 +126,38 @@ class Compose(Platform):
                     versions[command] = result.stdout.strip().lstrip("v")
         if not versions:
             raise LessonError("Neither 'docker compose' nor 'docker-compose' is installed")
-        self._command, *_ = versions
-        containers = self._containers("webui")
+        first, *_ = versions
+        containers = self._inspect(self._run(*first, "ps", "-q", "webui").split())
         if not containers:
             raise LessonError(f"The application does not run in {self._folder}: start it with "
-                              f"'{' '.join(self._command)} up -d'")
-        label = containers[0]["Config"]["Labels"].get("com.docker.compose.version", "")
+                              f"'{' '.join(first)} up -d'")
+        labels = containers[0]["Config"]["Labels"]
+        self._project = labels["com.docker.compose.project"]
+        label = labels.get("com.docker.compose.version", "")
         return next((command for command, version in versions.items()
-                     if version.split(".")[0] == label.split(".")[0]), self._command)
+                     if version.split(".")[0] == label.split(".")[0]), first)
 
     def _run(self, *command):
         return run_command(*command, folder=self._folder)
 
-    def _containers(self, service):
-        """The service's running containers, as docker inspect shows them."""
-        identifiers = self._run(*self._command, "ps", "-q", service).split()
+    def _inspect(self, identifiers):
+        """Those of the containers that are running and are no one-off commands, as docker inspect shows them."""
         if not identifiers:
             return []
         return [container for container in json.loads(self._run("docker", "inspect", *identifiers))
                 if container["State"]["Running"]
                 and container["Config"]["Labels"].get("com.docker.compose.oneoff", "False") == "False"]
 
-    def delay(self, service):
-        return same_delay(service, [dict(setting.partition("=")[::2] for setting in container["Config"]["Env"] or [])
-                                    for container in self._containers(service)])
+    def _containers(self, name):
+        """The running containers that have that name in a network, also those of a service called otherwise."""
+        project = self._run("docker", "ps", "-q", "--filter", f"label=com.docker.compose.project={self._project}")
+        return [container for container in self._inspect(project.split())
+                if any(name in (network["Aliases"] or [])
+                       for network in container["NetworkSettings"]["Networks"].values())]
+
+    def environments(self, service):
+        return [dict(setting.partition("=")[::2] for setting in container["Config"]["Env"] or [])
+                for container in self._containers(service)]
 
     def workers(self):
         return len(self._containers("worker"))
@@ -157,9 +166,6 @@ class Compose(Platform):
         self._run(*self._command, "up", "-d", "--no-deps", "--no-build", "--no-recreate", "--scale",
                   f"worker={workers}", "worker")
         await_number(workers, self.workers, 30, 0.2, "the logs of worker")
-
-    def servers(self):
-        return len(self._containers("rng"))
 
     def address(self, service):
         published = self._run(*self._command, "port", service, "80").strip()
@@ -287,13 +293,10 @@ class Kubernetes(Platform):
         # A rollout is complete while a terminating pod may still be mining.
         await_number(workers, lambda: len(self._pods("worker")), ROLLOUT_SECONDS, 0.5, "'kubectl get pods'")
 
-    def servers(self):
-        return len(self._pods_that_stay("rng"))
-
-    def delay(self, service):
-        return same_delay(service, [{setting["name"]: setting["value"] for container in pod["spec"]["containers"]
-                                     for setting in container.get("env", []) if "value" in setting}
-                                    for pod in self._pods_that_stay(service)])
+    def environments(self, service):
+        return [{setting["name"]: setting["value"] for container in pod["spec"]["containers"]
+                 for setting in container.get("env", []) if "value" in setting}
+                for pod in self._pods_that_stay(service)]
 
     def address(self, service):
         if service not in self._forwards:

@@ -1,6 +1,7 @@
 """The application as processes, for the dashboard's tests and for `scripts/lesson explain`."""
 
 from harness import Redis, Service, run
+from lesson_parts.model import Rngs
 
 
 class Processes:
@@ -32,6 +33,9 @@ class Processes:
             running[-1].wait_for_line(r"^INFO:worker:", 10)  # before that, it does not handle TERM
         while len(running) > workers:
             assert running.pop().stop()[0] == 0
+
+    def rngs(self):
+        return Rngs()
 
     def containers(self, service):
         return self._running[service]

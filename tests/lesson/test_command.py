@@ -24,6 +24,7 @@ class Application(platforms.Platform):
 
     def __init__(self, monkeypatch, clock):
         self.scaled = []
+        self.variables = {}
         self._workers = 4
         self._clock = clock
         self._read_at = clock[0]
@@ -35,9 +36,12 @@ class Application(platforms.Platform):
     def __call__(self, _options):
         return self
 
+    def _predicted(self):
+        return model.predict(self._workers, model.Delays(), self.rngs())
+
     def _read(self, url):
         assert url == self.url
-        self._hashes += (self._clock[0] - self._read_at) * min(10, self._workers * 10 / 3)
+        self._hashes += (self._clock[0] - self._read_at) * self._predicted().speed
         self._read_at = self._clock[0]
         return measuring.Reading(self._read_at, int(self._hashes))
 
@@ -45,7 +49,7 @@ class Application(platforms.Platform):
         if service == "hasher":
             assert (patience, average) == (2, (measuring.statistics.median,))
             return 0.0061
-        predicted = model.predict(self._workers, model.Delays()).rng
+        predicted = self._predicted().rng
         assert (service, patience, average) == ("rng", 2 + 3 * predicted, ())
         return predicted + 0.005
 
@@ -56,11 +60,8 @@ class Application(platforms.Platform):
         self._workers = workers
         self.scaled.append(workers)
 
-    def delay(self, service):
-        return 0.1
-
-    def servers(self):
-        return 1
+    def environments(self, service):
+        return [self.variables]
 
     def address(self, service):
         return service
@@ -100,6 +101,15 @@ def test_it_measures_each_number_of_workers_says_that_it_holds_and_restores_the_
     assert clock[0] == pytest.approx(100 + (1.5 + 2 * 0.3 + 8) + (1.5 + 2 * 1 + 8), abs=0.15), "warming up and measuring"
 
 
+def test_concurrency_of_rng_is_part_of_the_prediction(application, capsys):
+    application.variables["CONCURRENCY"] = "2"
+    assert lesson.main(["--workers", "10", "--seconds", "8"], platform=application) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1] == "Simulated work of worker, rng and hasher: 100, 100 and 100 ms; 1 rng with CONCURRENCY=2"
+    assert shown[4].startswith("     10      20.00    20.00        235      235 ")
+    assert shown[5].startswith("As predicted with 1 rng with CONCURRENCY=2: 10 workers give 20.00 hashes/s. ")
+
+
 def test_a_lesson_that_does_not_hold_is_status_1_and_json_has_all_of_it(application, monkeypatch, capsys):
     """With --json the table is on stderr."""
     monkeypatch.setattr(measuring, "counter_rate", lambda readings, workers: None)
@@ -109,7 +119,8 @@ def test_a_lesson_that_does_not_hold_is_status_1_and_json_has_all_of_it(applicat
     assert (row, news) == ("      2       6.67     none         33       33          0      1.1  6 7 7 6 7 7        "
                            "the counter does not move", "scaling back to 4 workers")
     assert sentence.startswith("The lesson does not hold with 2 workers (the counter does not move): ")
-    result = {"holds": False, "verdict": sentence, "delay_ms": {"worker": 100, "rng": 100, "hasher": 100}, "steps": [{
+    result = {"holds": False, "verdict": sentence, "delay_ms": {"worker": 100, "rng": 100, "hasher": 100},
+              "rng": {"replicas": 1, "concurrency": 1}, "steps": [{
         "workers": 2, "speed": {"predicted": pytest.approx(20 / 3), "measured": None},
         "rng_ms": {"predicted": pytest.approx(100 / 3), "measured": pytest.approx(100 / 3)},
         "hasher_ms": {"predicted": 0, "measured": pytest.approx(1.1)},
@@ -123,9 +134,9 @@ def test_a_terminal_shows_the_progress(application):
     news = io.StringIO()
     news.isatty = lambda: True
     screen = Screen(io.StringIO(), news)
-    step = measuring.measure(application, 2, 8, model.Delays(), 0.0, screen)
+    step = measuring.measure(application, 2, 8, model.Delays(), model.Rngs(), 0.0, screen)
     assert (step.workers, step.rng, step.hasher) == (2, pytest.approx(1 / 30 + 0.005), pytest.approx(0.0061))
-    step = measuring.measure(application, 2, 8, model.Delays(), 1.0, screen)
+    step = measuring.measure(application, 2, 8, model.Delays(), model.Rngs(), 1.0, screen)
     assert (step.rng, step.hasher) == (0, 0), "never negative"
     screen.line("a row")
     shown = news.getvalue().split("\r\033[K")

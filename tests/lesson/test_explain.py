@@ -4,6 +4,7 @@ import pytest
 
 import lesson
 from lesson_parts import measuring, platforms, words
+from lesson_parts.model import Rngs
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -11,33 +12,45 @@ pytestmark = pytest.mark.usefixtures("clock")
 ALMOST = ("rng is about to become the bottleneck: it is {}, but requests hardly wait yet. One more worker would only "
           "add waiting; a second rng would help only with more workers.")
 LIMIT = ("rng is the bottleneck: it is {}, and a hash waits {} ms in its queue. One more worker adds {}; {} rng would "
-         "give {} hashes/s.")
+         "give {} hashes/s")
+SEVERAL = ". Requests wait at one rng while another is idle: a single rng with CONCURRENCY={} would give {}."
+IDLE = "rng is idle {} of the time, so it is not the bottleneck yet: one more worker would give {} hashes/s"
 
 
-@pytest.mark.parametrize("workers, servers, speed, queue, sentence", [
-    (1, 1, 10 / 3, 0.0,
-     "rng is idle 67% of the time, so it is not the bottleneck yet: one more worker would give 6.7 hashes/s."),
-    (3, 1, 10, 0.0, ALMOST.format("never idle")), (3, 1, 9.6, 0.0, ALMOST.format("busy 96% of the time")),
-    (10, 1, 10, 0.7, LIMIT.format("never idle", 700, "nothing", "a second", 18.4)),
-    (10, 2, 18.4, 0.24, LIMIT.format("busy 92% of the time", 240, "hardly anything", "a third", 24.3)),
-    (20, 3, 28.0, 0.4, LIMIT.format("busy 93% of the time", 400, "hardly anything", "one more", 35.5))], ids=str)
-def test_the_sentence_differs_with_the_workers(workers, servers, speed, queue, sentence):
+@pytest.mark.parametrize("workers, rngs, speed, queue, sentence", [
+    (1, Rngs(), 10 / 3, 0.0, IDLE.format("67%", 6.7) + "."),
+    (3, Rngs(), 10, 0.0, ALMOST.format("never idle")), (3, Rngs(), 9.6, 0.0, ALMOST.format("busy 96% of the time")),
+    (10, Rngs(), 10, 0.7, LIMIT.format("never idle", 700, "nothing", "a second", 18.5) + ", CONCURRENCY=2 20.0."),
+    (10, Rngs(1, 2), 20, 0.2, LIMIT.format("never idle", 200, "nothing", "a second", 30.8) + ", CONCURRENCY=4 33.3."),
+    (10, Rngs(1, 4), 33.3, 0.0, IDLE.format("17%", 36.7) + "."),
+    (10, Rngs(2), 18.4, 0.24,
+     LIMIT.format("busy 92% of the time", 240, "hardly anything", "a third", 24.2) + SEVERAL.format(2, "20.0")),
+    (10, Rngs(3), 24.2, 0.11, IDLE.format("19%", 25.1) + SEVERAL.format(3, "30.0")),
+    (20, Rngs(3), 28.0, 0.4,
+     LIMIT.format("busy 93% of the time", 400, "hardly anything", "one more", 35.4) + SEVERAL.format(3, "30.0"))],
+    ids=str)
+def test_the_sentence_differs_with_workers_and_rng(workers, rngs, speed, queue, sentence):
     assert words.explanation_sentence(measuring.Explanation(
-        workers=workers, servers=servers, speed=speed, work=0.1, rng=queue + 0.1, hasher=0.1, redis=0.0, queue=queue,
-        service=0.1, utilisation=speed * 0.1 / servers)) == sentence
+        workers=workers, rngs=rngs, speed=speed, work=0.1, rng=queue + 0.1, hasher=0.1, redis=0.0, queue=queue,
+        service=0.1, utilisation=speed * 0.1 / rngs.at_a_time)) == sentence
 
 
 class Measured(platforms.Platform):
     """Containers whose metrics are the given texts, in turn; a platform and its factory."""
 
-    url = workers = scale = servers = delay = address = None
+    url = workers = scale = address = None
 
-    def __init__(self, **texts):
+    def __init__(self, rng_variables=None, **texts):
         self._texts = texts
+        self._rng_variables = rng_variables or {}
 
     def __call__(self, options):
         assert (options.namespace, options.url) == (None, None)
         return self
+
+    def environments(self, service):
+        assert service == "rng"
+        return [self._rng_variables]
 
     def containers(self, service):
         return [name for name, texts in self._texts[service].items() if texts]
@@ -65,16 +78,19 @@ def rng(served, service, waited, queue):
             f"http_request_queue_seconds_count {waited}\nhttp_request_queue_seconds_sum {queue}\n")
 
 
-def test_the_command_shows_a_table_and_the_sentence(capsys):
+@pytest.mark.parametrize("variables, rngs, busy, idle", [
+    ({}, "2 rng", 30, 70), ({"CONCURRENCY": "3"}, "2 rng with CONCURRENCY=3", 10, 90)])
+def test_the_command_shows_a_table_and_the_sentence(capsys, variables, rngs, busy, idle):
     """Over all containers; one that has gone meanwhile does not count."""
-    application = Measured(worker={"a": [worker(10, 1, 2, 3, 0), worker(40, 4, 8, 6.6, 0.06)],
+    application = Measured(variables,
+                           worker={"a": [worker(10, 1, 2, 3, 0), worker(40, 4, 8, 6.6, 0.06)],
                                    "b": [worker(0, 0, 0, 0, 0), worker(30, 3, 6, 3.6, 0.06)],
                                    "gone": [worker(7, 9, 9, 9, 9)]},
                            rng={"c": [rng(5, 0.5, 5, 0), rng(45, 4.5, 55, 3.2)],
                                 "d": [rng(0, 0, 0, 0), rng(20, 2, 20, 1)]})
     assert lesson.main(["explain"], platform=application) == 0
-    assert capsys.readouterr() == ("""\
-Time per hash, with 2 workers and 2 rng:
+    assert capsys.readouterr() == (f"""\
+Time per hash, with 2 workers and {rngs}:
 
                           ms
 work                   100.0     24%
@@ -86,8 +102,8 @@ hasher                 120.0     28%
 Redis                    2.0      0%
 one hash               422.0    100%
 
-6.00 hashes/s, rng busy 30% of the time.
-rng is idle 70% of the time, so it is not the bottleneck yet: one more worker would give 8.3 hashes/s.
+6.00 hashes/s, rng busy {busy}% of the time.
+rng is idle {idle}% of the time, so it is not the bottleneck yet: one more worker would give 8.3 hashes/s.
 """, "Measuring for 10 s\n")
 
 

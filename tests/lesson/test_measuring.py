@@ -10,7 +10,7 @@ from fakes import HANG, FakeHttp, http_answer
 from lesson_parts import measuring
 from lesson_parts.measuring import Reading, counter_rate, graph
 from lesson_parts.model import LessonError
-from lesson_parts.platforms import same_delay
+from lesson_parts.platforms import same_setting
 
 
 def readings_of(seconds, every, loops, phases):
@@ -48,11 +48,13 @@ def test_the_graph_is_that_of_a_browser_that_reads_once_a_second(readings, expec
 
 
 def test_all_containers_must_have_the_same_delay():
-    assert same_delay("worker", [{"DELAY_MS": "400"}, {"DELAY_MS": "400"}]) == 0.4
-    assert same_delay("worker", []) == 0.1
-    assert same_delay("worker", [{}, {"DELAY_MS": "100"}, {"DELAY_MS": ""}]) == 0.1
+    def same_delay(*environments):
+        return same_setting("worker", "DELAY_MS", 100, environments)
+
+    assert same_delay({"DELAY_MS": "400"}, {"DELAY_MS": "400"}) == 400
+    assert same_delay() == same_delay({}, {"DELAY_MS": "100"}, {"DELAY_MS": ""}) == 100
     with pytest.raises(LessonError) as error:
-        same_delay("worker", [{"DELAY_MS": "400"}, {}])
+        same_delay({"DELAY_MS": "400"}, {})
     assert str(error.value) == ("worker containers have different DELAY_MS: 100 and 400. Was the application started "
                                 "with other files (-f), or with another TAG?")
 

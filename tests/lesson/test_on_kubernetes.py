@@ -8,7 +8,7 @@ import pytest
 import lesson
 from harness import eventually
 from lesson_parts import measuring, platforms
-from lesson_parts.model import Delays, LessonError
+from lesson_parts.model import Delays, LessonError, Rngs
 
 GROUP1 = "kubectl --context=a-context --namespace=group1"
 
@@ -84,14 +84,15 @@ def test_it_looks_in_the_current_context_and_the_given_namespace(kubectl, words,
 
 def test_what_runs_on_kubernetes(kubectl, monkeypatch):
     delay = {"name": "DELAY_MS", "value": "300"}
-    kubectl.set_pods("rng", pod("rng-0"), pod("rng-1", env=[{**delay, "value": "100"}]), pod("rng-2", "Pending"),
-                     pod("rng-3", env=[delay], deletionTimestamp="2026-11-21"), pod("rng-4", "Failed"),
-                     pod("rng-5", "Succeeded"))
+    two = {"name": "CONCURRENCY", "value": "2"}
+    kubectl.set_pods("rng", pod("rng-0", env=[two]), pod("rng-1", env=[{**delay, "value": "100"}, two]),
+                     pod("rng-2", "Pending", env=[two]), pod("rng-3", env=[delay], deletionTimestamp="2026-11-21"),
+                     pod("rng-4", "Failed"), pod("rng-5", "Succeeded"))
     kubectl.set_pods("worker", pod("worker-0", env=[delay, {"name": "SECRET", "valueFrom": {}}]))
     kubectl.set_pods("hasher", pod("hasher-0"))
     kubectl.answers[f"{GROUP1} exec rng-1 -- /rng --metrics"] = "what rng-1 has measured"
     application = kubernetes("group1", "--url", "http://x")
-    assert (application.workers(), application.servers(), application.url) == (2, 3, "http://x")
+    assert (application.workers(), application.rngs(), application.url) == (2, Rngs(3, 2), "http://x")
     assert application.containers("rng") == ["rng-0", "rng-1"]
     assert application.metrics("rng", "rng-1") == "what rng-1 has measured"
     assert application.delays() == Delays(worker=0.3, rng=0.1, hasher=0.1)
