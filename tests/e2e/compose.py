@@ -1,11 +1,14 @@
 """docker-compose, old and new, as a user calls it."""
 
+import json
 import os
+import re
 import subprocess
 import urllib.error
 import urllib.request
 
 import docker_engine
+from harness import eventually
 
 SERVICES = ("rng", "hasher", "worker", "webui")
 PREFIX = "dockercoins-cpp"
@@ -25,6 +28,32 @@ def get(url, timeout=10):
         return error.code, error.read().decode("utf-8", "replace")
     except OSError as error:
         return 0, str(error)
+
+
+def hashes():
+    """The counter in the web UI; 0 while it has none."""
+    found = re.search(r'"hashes":"(\d+)"', get("http://localhost:8000/json")[1])
+    return int(found.group(1)) if found else 0
+
+
+def await_mining():
+    """Waits until the counter moves."""
+    begun = hashes()
+    eventually(lambda: hashes() > begun, 20, what="a hash counted")
+
+
+def ask_prometheus(path):
+    """What its API answers; {} while it does not."""
+    status, body = get(f"http://localhost:9090/api/v1/{path}")
+    return json.loads(body)["data"] if status == 200 else {}
+
+
+def await_targets(workers):
+    """Until Prometheus gets metrics from one rng, hasher and webui, and from that many workers."""
+    expected = [(name, "up") for name in sorted(["rng", "hasher", "webui"] + ["worker"] * workers)]
+    eventually(lambda: expected == sorted((each["labels"]["job"], each["health"])
+                                          for each in ask_prometheus("targets").get("activeTargets", [])),
+               60, 0.5, f"{workers} workers as targets")
 
 
 def run(*command, timeout=300, check=True, **options):

@@ -17,23 +17,11 @@ import time
 
 import pytest
 
-from compose import SERVICES, get, read, run
+from compose import SERVICES, ask_prometheus, await_mining, await_targets, get, hashes, read, run
 from harness import eventually
 
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 8)
 ROOM = 0.02 if SECONDS >= 120 else 0.05
-
-
-def hashes():
-    """The counter in the web UI; 0 while it has none."""
-    found = re.search(r'"hashes":"(\d+)"', get("http://localhost:8000/json")[1])
-    return int(found.group(1)) if found else 0
-
-
-def await_mining():
-    """Waits until the counter moves."""
-    begun = hashes()
-    eventually(lambda: hashes() > begun, 20, what="a hash counted")
 
 
 def scale(compose, workers, *files):
@@ -189,22 +177,13 @@ def test_a_stop_is_quick_and_keeps_the_coins_and_down_leaves_nothing(project, do
 
 
 def test_prometheus_shows_that_rng_is_saturated_and_two_rng_behind_one_name_raise_the_limit(project, figure):
-    def ask(path):
-        status, body = get(f"http://localhost:9090/api/v1/{path}")
-        return json.loads(body)["data"] if status == 200 else {}
-
     def values(rule):
         """The value of each series of that recording rule."""
-        return [float(series["value"][1]) for series in ask(f"query?query={rule}").get("result", [])]
+        return [float(series["value"][1]) for series in ask_prometheus(f"query?query={rule}").get("result", [])]
 
     def alerts():
-        return [each["labels"]["alertname"] for each in ask("alerts").get("alerts", []) if each["state"] == "firing"]
-
-    def await_targets(workers):
-        expected = [(name, "up") for name in sorted(["rng", "hasher", "webui"] + ["worker"] * workers)]
-        eventually(lambda: expected == sorted((each["labels"]["job"], each["health"])
-                                              for each in ask("targets").get("activeTargets", [])),
-                   60, 0.5, f"{workers} workers as targets")
+        return [each["labels"]["alertname"] for each in ask_prometheus("alerts").get("alerts", [])
+                if each["state"] == "firing"]
 
     with_metrics = ("-f", "docker-compose.yml", "-f", "docker-compose.metrics.yml")
     scale(project, 3)

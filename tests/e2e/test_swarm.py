@@ -1,0 +1,118 @@
+"""DockerCoins on Docker Swarm: the stacks, on a swarm of this machine alone, which is made for the tests.
+
+A kernel without IPVS has neither virtual addresses nor ports that every node publishes. So the tests change the stacks:
+names have an address per task (`endpoint_mode: dnsrr`), ports are those of this machine, and only what is neither scaled
+nor updated has one.
+"""
+
+import json
+import time
+
+import pytest
+import yaml
+
+from compose import await_mining, await_targets, hashes, read
+from harness import eventually
+from lesson_parts import measuring
+
+NAME = "dockercoins"
+WITH_PORTS = ("webui", "prometheus")
+
+
+def changed(stack):
+    for name, service in stack["services"].items():
+        service["deploy"] = {**service.get("deploy", {}), "endpoint_mode": "dnsrr"}
+        ports = [port.split(":") for port in service.pop("ports", []) if name in WITH_PORTS]
+        service["ports"] = [{"published": int(published), "target": int(target), "mode": "host"}
+                            for published, target in ports]
+    return stack
+
+
+@pytest.fixture(scope="module")
+def swarm(built, docker):
+    """The images are built, and this machine is a swarm."""
+    if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
+        pytest.skip("this machine is part of a swarm")
+    docker("swarm", "init", "--advertise-addr", "127.0.0.1")
+    yield
+    docker("swarm", "leave", "--force")
+
+
+@pytest.fixture
+def deploy(swarm, checkout, docker):
+    """deploy("dockercoins.yml"): `docker stack deploy` with those files. At the end nothing of it is left."""
+    def deploy(*names):
+        options = []
+        for name in names:
+            path = f"{checkout}/stacks/changed-{name}"
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(changed(yaml.safe_load(read(f"stacks/{name}", checkout))), file)
+            options += ["--compose-file", path]
+        docker("stack", "deploy", "--resolve-image", "never", *options, NAME)
+
+    yield deploy
+    docker("stack", "rm", NAME)
+    mine = ("--quiet", "--filter", f"label=com.docker.stack.namespace={NAME}")
+    eventually(lambda: docker("ps", "--all", *mine) + docker("network", "ls", *mine) == "", 120, 0.5, "the stack's end")
+
+
+@pytest.fixture
+def service(docker):
+    """service("update", "hasher", "--force"): `docker service`, which waits until the service is as it should be."""
+    return lambda verb, name, *options, **more: docker("service", verb, *options, f"{NAME}_{name}", **more)
+
+
+def errors(service):
+    """What the workers have complained of."""
+    return [line for line in service("logs", "worker", "--raw").splitlines() if "ERROR" in line]
+
+
+def test_the_first_hash_is_counted_soon_and_services_scale(deploy, docker, service, figure):
+    begun = time.monotonic()
+    deploy("dockercoins.yml")
+    eventually(lambda: hashes() > 0, 60, 0.1, "the first hash")
+    seconds = time.monotonic() - begun
+    figure("stack deploy to the first hash, s", f"{seconds:.1f}")
+    assert seconds < 15  # at most 5 s on an idle machine; 33 s if the images declare a health check
+    docker("service", "scale", f"{NAME}_worker=10", f"{NAME}_rng=2")
+    await_mining()
+    speed = measuring.counter_rate(measuring.read_counter_for("http://localhost:8000", 10, lambda *_: None), 10)
+    figure("ten workers and two rng on Swarm, hashes/s", f"{speed:.1f}")
+    assert 15 < speed < 21  # 18.5 are predicted
+    assert not errors(service)
+
+
+@pytest.fixture
+def checked(deploy):
+    """The stack with health checks, mining."""
+    deploy("dockercoins.yml", "dockercoins+healthcheck.yml")
+    eventually(lambda: hashes() > 0, 60, 0.1, "the first hash")
+
+
+def test_a_rolling_update_with_two_replicas_loses_no_request(checked, docker, service):
+    docker("service", "scale", f"{NAME}_rng=2", f"{NAME}_hasher=2", f"{NAME}_worker=10")
+    for name in ("rng", "hasher"):
+        before = service("ps", name, "--quiet", "--filter", "desired-state=running").split()
+        service("update", name, "--force")
+        after = service("ps", name, "--quiet", "--filter", "desired-state=running").split()
+        assert len(before) == len(after) == 2 and not set(before) & set(after)
+    await_mining()
+    assert not errors(service)
+
+
+def test_an_update_to_a_wrong_port_is_rolled_back_by_itself(checked, service, figure):
+    begun = time.monotonic()
+    service("update", "hasher", "--env-add", "PORT=81", check=False)
+    figure("update to a wrong port, until it is rolled back, s", f"{time.monotonic() - begun:.0f}")
+    state, variables = service("inspect", "hasher", "--format", "{{.UpdateStatus.State}} "
+                               "{{json .Spec.TaskTemplate.ContainerSpec.Env}}").split()
+    assert (state, variables) == ("rollback_completed", "null")
+    await_mining()
+    assert not errors(service)
+
+
+def test_prometheus_asks_every_task(deploy, service):
+    deploy("dockercoins.yml")
+    deploy("dockercoins+prometheus.yml")
+    service("update", "worker", "--replicas", "3")
+    await_targets(3)

@@ -1,0 +1,41 @@
+"""The stacks for Docker Swarm, without an engine. (With one: tests/e2e/test_swarm.py.)"""
+
+import pytest
+import yaml
+
+from manifests import read
+
+PARTS = {"dockercoins.yml": {"rng", "hasher", "webui", "redis", "worker"},
+         "dockercoins+healthcheck.yml": {"rng", "hasher", "webui"}, "dockercoins+prometheus.yml": {"prometheus"}}
+
+
+def services(*paths):
+    return {name: each for path in paths for name, each in yaml.safe_load(read(path))["services"].items()}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_stack_has_composes_images_and_ports_and_only_what_every_parser_of_stacks_knows(name):
+    """Docker 20.10 to 28 refuse what is newer than version 3.8. A bind mount would need the folder on every node."""
+    stack = yaml.safe_load(read(f"stacks/{name}"))
+    compose = services("docker-compose.yml", "docker-compose.metrics.yml")
+    assert stack["version"] == "3.8" and set(stack) <= {"version", "services", "configs"}
+    assert set(stack["services"]) == PARTS[name]
+    for service, each in stack["services"].items():
+        assert (each["image"], each.get("ports")) == (compose[service]["image"], compose[service].get("ports"))
+        assert each.get("command") == compose[service].get("command")
+        assert set(each) <= {"image", "ports", "command", "volumes", "configs", "healthcheck", "deploy"}
+        assert {volume["type"] for volume in each.get("volumes", [])} <= {"tmpfs"}
+
+
+def test_health_checks_are_short_and_see_a_wrong_port_but_do_not_wait_in_a_queue():
+    """The first one comes after one interval, and until then a task gets no request."""
+    assert all("healthcheck" not in each for each in services("stacks/dockercoins.yml").values())
+    found = {name: each["healthcheck"] for name, each in services("stacks/dockercoins+healthcheck.yml").items()}
+    urls = {"rng": [], "hasher": ["http://127.0.0.1/"], "webui": ["http://127.0.0.1/index.html"]}
+    assert found == {name: {"test": ["CMD", f"/{name}", "--healthcheck", *url], "interval": "2s"}
+                     for name, url in urls.items()}
+
+
+def test_prometheus_asks_each_task():
+    expected = yaml.safe_load(read("prometheus/prometheus.yml").replace("names: [", "names: [tasks."))
+    assert yaml.safe_load(read("prometheus/swarm.yml")) == expected
