@@ -1,8 +1,7 @@
 """DockerCoins on Docker Swarm: the stacks, on a swarm of this machine alone, which is made for the tests.
 
 A kernel without IPVS has neither virtual addresses nor ports that every node publishes. So the tests change the stacks:
-names have an address per task (`endpoint_mode: dnsrr`), ports are those of this machine, and only what is neither scaled
-nor updated has one.
+a name has an address per task (`endpoint_mode: dnsrr`), a port is this machine's, and what is scaled or updated has none.
 """
 
 import json

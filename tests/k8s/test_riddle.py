@@ -12,9 +12,10 @@ from manifests import REPO, read
 TELLING = re.compile(r"one (request |client )?at a time|saturat|in order of arrival|more rng|"
                      r"\brng\b[^|]{0,60}\b(bottleneck|queues?|slow|busy|the limit|waits?|serial|in line)\b|"
                      r"\b(bottleneck|queues?|slow|busy|waits?|serial\w*)\b[^|?]{0,30}\brng\b", re.IGNORECASE)
-ASKING = ["README.md", "docker-compose.yml", "stacks/dockercoins.yml", "k8s/dockercoins.yaml", "scripts/up", *sorted(
-    os.path.relpath(path, REPO) for part in ("webui/files/*", "*/Dockerfile", "*/main.cpp")
-    for path in glob.glob(f"{REPO}/{part}"))]
+ASKING = ["README.md", "docker-compose.yml", "stacks/dockercoins.yml", "Tiltfile", "kustomization.yaml",
+          "k8s/dockercoins.yaml", "scripts/up", *sorted(
+              os.path.relpath(path, REPO) for part in ("webui/files/*", "*/Dockerfile", "*/main.cpp")
+              for path in glob.glob(f"{REPO}/{part}"))]
 SPOILERS = ["docs/trainer.md", "docs/reference.md", "CONTRIBUTING.md", "prometheus/rules.yml", "scripts/lesson",
             "docs/make_pictures.py", *sorted(
                 os.path.relpath(path, REPO) for part in ("scripts/lesson_parts/*.py", "lessons/*")
