@@ -1,7 +1,8 @@
 """DockerCoins on Docker Swarm: the stacks, on a swarm of this machine alone, which is made for the tests.
 
 A kernel without IPVS has neither virtual addresses nor ports that every node publishes. So the tests change the stacks:
-a name has an address per task (`endpoint_mode: dnsrr`), a port is this machine's, and what is scaled or updated has none.
+a name has an address per task (`endpoint_mode: dnsrr`), a port is this machine's, and what is scaled or updated has no
+port.
 """
 
 import json
