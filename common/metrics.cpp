@@ -11,9 +11,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cinttypes>
+#include <cstdio>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <optional>
 #include <system_error>
@@ -38,10 +39,10 @@ prometheus::MetricFamily Single(const char* name, const char* help, prometheus::
 
 /// The second number of /proc/self/statm, in pages (proc(5)).
 std::optional<uint64_t> ResidentBytes() {
-  std::ifstream file("/proc/self/statm");
-  uint64_t all = 0;
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/proc/self/statm", "re"),
+                                                             &std::fclose);
   uint64_t resident = 0;
-  if (!(file >> all >> resident)) return std::nullopt;
+  if (!file || std::fscanf(file.get(), "%*u %" SCNu64, &resident) != 1) return std::nullopt;
   return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 

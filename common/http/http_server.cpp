@@ -77,14 +77,14 @@ void Watch(int epoll, int operation, int fd, uint32_t events, void* whose) {
 /// The client's whole request has been read, and nothing after it: a close resets nothing.
 bool MayClose(const Connection& connection) { return connection.complete && !HasUnreadInput(connection); }
 
-/// Whether a request can be served: it is complete, or one of the serving threads has to read the rest. Notes
-/// in the connection which of the two.
-bool MayBeQueued(Connection& connection) {
-  const RequestHead& head = connection.head;
-  if (head.bytes == 0) return false;
-  const uint64_t whole = head.bytes + std::min<uint64_t>(head.content_length, UINT64_MAX - head.bytes);
-  connection.complete = !head.chunked && connection.received.size() >= whole;
-  return connection.complete || head.chunked || whole > kMaxBufferedRequest || head.expects_continue;
+/// How many bytes the request has, body included.
+uint64_t WholeBytes(const RequestHead& head) {
+  return head.bytes + std::min<uint64_t>(head.content_length, UINT64_MAX - head.bytes);
+}
+
+/// Whether one of the serving threads reads the rest of the request.
+bool IsReadWhileServed(const RequestHead& head) {
+  return head.chunked || WholeBytes(head) > kMaxBufferedRequest || head.expects_continue;
 }
 
 }  // namespace
@@ -253,7 +253,9 @@ void HttpServer::ReadRequest(Connection& connection) {
       connection.record.request_line = RequestLine(connection.received);
     }
   }
-  if (MayBeQueued(connection)) {
+  const RequestHead& head = connection.head;
+  connection.complete = head.bytes > 0 && !head.chunked && connection.received.size() >= WholeBytes(head);
+  if (connection.complete || IsReadWhileServed(head)) {
     Enqueue(Unpark(connection));
   } else {
     // Once: when it is complete, it goes to another thread, which may close it.
@@ -281,7 +283,9 @@ void HttpServer::CloseExpired() {
   while (!lingering_.empty() && lingering_.front()->deadline <= now) Close(*lingering_.front());
   while (!parked_.empty() && parked_.front()->deadline <= now) {
     Connection& connection = *parked_.front();
-    if (connection.received.empty()) {
+    if (HasUnreadInput(connection)) {
+      ReadRequest(connection);  // It arrived in time. This thread is late.
+    } else if (connection.received.empty()) {
       Close(connection);
     } else {
       Refuse(Unpark(connection), kRequestTimeout, "the request did not arrive within 10 s");
@@ -327,7 +331,7 @@ void HttpServer::CutSlowReaders() {
     const uint64_t taken = AcknowledgedBytes(connection);
     if (taken > reading.taken) reading.progress = now;
     reading.taken = taken;
-    if (now - reading.marked >= std::chrono::seconds(1)) {
+    if (now - reading.marked >= kReadingPause) {
       reading.in_last_second = taken - reading.taken_at_mark;
       reading.taken_at_mark = taken;
       reading.marked = now;

@@ -27,10 +27,10 @@ std::string_view Trimmed(std::string_view text) {
 /// RFC 9112, section 3: a method, a target and a version with one space between them. httplib judges the
 /// parts.
 bool IsRequestLine(std::string_view line) {
-  const size_t first = line.find(' ');
-  const size_t second = line.find(' ', std::min(first, line.size() - 1) + 1);
-  return first != 0 && second != std::string_view::npos && second > first + 1 &&
-         line.substr(second + 1).starts_with("HTTP/") && line.find(' ', second + 1) == std::string_view::npos;
+  const size_t target = line.find(' ') + 1;  // 0 if there is no space
+  const size_t version = line.find(' ', target) + 1;
+  return target > 1 && version > target + 1 && line.substr(version).starts_with("HTTP/") &&
+         line.find(' ', version) == std::string_view::npos;
 }
 
 HeadProgress Refused(int status, const char* reason) {

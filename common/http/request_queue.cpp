@@ -58,6 +58,7 @@ bool RequestQueue::HasRoomFor(const Connection& connection) const {
 }
 
 bool RequestQueue::NeedsThread() const {
+  // The request that asks is not in its queue yet.
   const size_t idle = threads_.size() - in_service_.size();
   return threads_.size() < max_threads_ && idle <= complete_.size() + arriving_.size();
 }

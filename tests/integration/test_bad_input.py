@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import signal
 import socket
 import time
 
@@ -120,3 +121,16 @@ def test_a_request_has_ten_seconds_to_arrive_and_a_large_body_more():
         for one in services:
             refused = sorted(line.partition("] ")[2] for line in one.access_lines() if " 408 " in line)
             assert refused == ['"-" 408 60', *['"GET / HTTP/1.1" 408 60'] * 2]
+
+
+@pytest.mark.slow
+def test_requests_that_arrived_in_time_are_served_however_late_they_are_read():
+    with Service("hasher", DELAY_MS=0) as hasher, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(open_socket(hasher.port, timeout=30)) for _ in range(200)]
+        assert ask(hasher.port, request_bytes("/")).status == 200  # so all others have been accepted
+        hasher.send_signal(signal.SIGSTOP)
+        for client in clients:
+            client.sendall(request_bytes("/"))
+        time.sleep(11)
+        hasher.send_signal(signal.SIGCONT)
+        assert {Answer(data).status for data, _ in collect(clients)} == {200}

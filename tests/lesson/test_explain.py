@@ -118,3 +118,10 @@ def test_nothing_to_measure_is_one_clear_line(capsys, workers, rngs, reason):
     application = Measured(worker={"a": workers}, rng={"c": rngs})
     assert lesson.main(["explain", "--seconds", "5"], platform=application) == 2
     assert capsys.readouterr() == ("", f"Measuring for 5 s\nlesson: {reason}\n")
+
+
+def test_one_hash_is_enough(capsys):
+    application = Measured(worker={"a": [worker(0, 0, 0, 0, 0), worker(1, 0.1, 0.1, 0.1, 0)]},
+                           rng={"c": [rng(0, 0, 0, 0), rng(1, 0.1, 1, 0)]})
+    assert lesson.main(["explain", "--seconds", "5"], platform=application) == 0
+    assert "one hash               300.0    100%" in capsys.readouterr().out
