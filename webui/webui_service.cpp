@@ -12,6 +12,10 @@ namespace {
 
 constexpr const char* kJson = "application/json; charset=utf-8";
 
+/// What the page shows, and how close two of its readings may be.
+constexpr double kHistorySeconds = 250;
+constexpr double kReadingSeconds = 1;
+
 /// Unix seconds, with milliseconds.
 double Now() {
   constexpr double kMillisecondsPerSecond = 1000.0;
@@ -23,6 +27,10 @@ double Now() {
 std::string Dump(const nlohmann::ordered_json& json) {
   // Data in Redis may be something other than UTF-8.
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+nlohmann::ordered_json ToJson(const std::optional<std::string>& hashes) {
+  return hashes ? nlohmann::ordered_json(*hashes) : nullptr;
 }
 
 void AddCommonHeaders(HttpResponse& response) {
@@ -68,7 +76,7 @@ WebuiService::WebuiService(CountersReader& counters, const std::filesystem::path
                            const std::filesystem::path& assets)
     : counters_(counters), files_(files), assets_(assets) {}
 
-Routes WebuiService::MakeRoutes() const {
+Routes WebuiService::MakeRoutes() {
   const auto redirect = [](const auto& /*request*/, HttpResponse& response, auto&&...) {
     AddCommonHeaders(response);
     response.status = kFound;
@@ -77,25 +85,50 @@ Routes WebuiService::MakeRoutes() const {
   const auto answer_counters = [this](const HttpRequest& request, HttpResponse& response, auto&&...) {
     AnswerCounters(request.arrived, response);
   };
+  const auto answer_history = [this](const auto& /*request*/, HttpResponse& response, auto&&...) {
+    AnswerHistory(response);
+  };
   return {Route::To("/", kGetAndHead, redirect), Route::To("/json", kGetAndHead, answer_counters),
-          RouteToFiles("/assets/", assets_), RouteToFiles("/", files_)};
+          Route::To("/history", kGetAndHead, answer_history), RouteToFiles("/assets/", assets_),
+          RouteToFiles("/", files_)};
 }
 
-void WebuiService::AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response) const {
+void WebuiService::AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response) {
   AddCommonHeaders(response);
   response.headers.emplace_back("Cache-Control", "no-store");
   try {
     const Counters counters = counters_.Read(asked);
+    const Reading reading = {Now(), counters.hashes};
     nlohmann::ordered_json json;
     json["coins"] = counters.coins;
-    json["hashes"] = nullptr;
-    if (counters.hashes) json["hashes"] = *counters.hashes;
-    json["now"] = Now();
+    json["hashes"] = ToJson(reading.second);
+    json["now"] = reading.first;
     response.SetContent(Dump(json), kJson);
+    Remember(reading);
   } catch (const std::runtime_error& error) {
     response.status = kServiceUnavailable;
     response.SetContent(Dump({{"error", error.what()}}), kJson);
   }
+}
+
+void WebuiService::Remember(const Reading& reading) {
+  const std::lock_guard lock(mutex_);
+  // A clock that was set back begins a new history.
+  if (!history_.empty() && reading.first < history_.back().first) history_.clear();
+  if (!history_.empty() && reading.first < history_.back().first + kReadingSeconds) return;
+  history_.push_back(reading);
+  while (history_.front().first < reading.first - kHistorySeconds) history_.pop_front();
+}
+
+void WebuiService::AnswerHistory(HttpResponse& response) {
+  AddCommonHeaders(response);
+  response.headers.emplace_back("Cache-Control", "no-store");
+  nlohmann::ordered_json readings = nlohmann::ordered_json::array();
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [now, hashes] : history_) readings.push_back({now, ToJson(hashes)});
+  }
+  response.SetContent(Dump({{"readings", readings}}), kJson);
 }
 
 }  // namespace dockercoins

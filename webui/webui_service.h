@@ -1,7 +1,12 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <filesystem>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "common/http/http_handler.h"
 #include "webui/file_folder.h"
@@ -18,14 +23,21 @@ class WebuiService {
                const std::filesystem::path& assets);
 
   /// The routes; this must outlive them.
-  [[nodiscard]] Routes MakeRoutes() const;
+  [[nodiscard]] Routes MakeRoutes();
 
  private:
-  void AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response) const;
+  /// A reading as /json gave it: Unix seconds, and the counter.
+  using Reading = std::pair<double, std::optional<std::string>>;
+
+  void AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response);
+  void AnswerHistory(HttpResponse& response);
+  void Remember(const Reading& reading);
 
   CountersReader& counters_;
   const FileFolder files_;
   const FileFolder assets_;
+  std::mutex mutex_;
+  std::deque<Reading> history_;  ///< Under mutex_: the last 250 s, oldest first, at least a second apart.
 };
 
 }  // namespace dockercoins

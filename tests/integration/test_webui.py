@@ -138,6 +138,26 @@ def assert_503(port, reason, within=1.1):
     assert quickest(lambda: assert_answer(ask(port, json_), 503, body, JSON, **FRESH), within) < scale(within)
 
 
+def test_history_is_what_json_has_answered_at_most_once_a_second(webui, redis):
+    def history():
+        answer = ask(webui.port, request_bytes("/history"))
+        assert_answer(answer, 200, answer.body, JSON, **FRESH)
+        return json.loads(answer.body)
+
+    assert history() == {"readings": []}
+    answered = [ask_json(webui.port)[1]]
+    redis.command("SET", "hashes", 7)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 2.4:
+        answered.append(ask_json(webui.port)[1])
+    readings = history()["readings"]
+    assert [[each["now"], each["hashes"]] for each in answered if each["now"] in dict(readings)] == readings
+    times = [now for now, _ in readings]
+    assert len(readings) == 3 and min(b - a for a, b in zip(times, times[1:])) >= 1
+    redis.stop()
+    assert ask_json(webui.port)[0] == 503 and history() == {"readings": readings}
+
+
 def test_redis_that_is_not_there_and_comes_back(redis, serve):
     redis.command("SET", "hashes", "7")
     redis.stop()

@@ -19,7 +19,7 @@ TEST(WebuiServiceTest, FilesMayChangeWhileTheyAreServed) {
   const TemporaryFolder folder;
   folder.Write("large.js", std::string(100'000, 'x'));
   NoCounters counters;
-  const WebuiService service(counters, folder.path(), folder.path());
+  WebuiService service(counters, folder.path(), folder.path());
   const Routes routes = service.MakeRoutes();
   HttpResponse response;
   const Route& files = routes.back();

@@ -1,7 +1,7 @@
 // The dashboard: reads the counters, computes the speeds, shows both.
 
 import { Graph } from "./graph.js";
-import { follow } from "./reader.js";
+import { follow, history } from "./reader.js";
 import { SETTLING, Series } from "./series.js";
 import * as words from "./words.js";
 
@@ -59,4 +59,5 @@ function onTrouble(trouble) {
 }
 
 if (!graph) byId("graph").textContent = "The chart library could not be loaded, so there is no graph.";
+for (const reading of await history("history")) series.add(reading);
 follow("json", onReading, onTrouble);

@@ -52,6 +52,17 @@ export async function read(url) {
   return parse(response.status, text);
 }
 
+/** The readings of the last minutes, oldest first. None from a web UI that keeps no history, such as the original. */
+export async function history(url) {
+  try {
+    const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+    const { readings } = JSON.parse(await response.text());
+    return readings.map(([now, hashes]) => parse(response.status, JSON.stringify({ coins: 0, hashes, now })));
+  } catch {
+    return [];
+  }
+}
+
 /** Milliseconds to wait before the next request. */
 export function pause(asked, answered) {
   return Math.max(asked + PERIOD - answered, SHORTEST_PAUSE);

@@ -4,7 +4,7 @@ import { it } from "node:test";
 import { FakeDygraph, openPage } from "./page.mjs";
 
 /** Opens the dashboard. The test responds to its requests, and the clock stands still. */
-async function openDashboard(Dygraph) {
+async function openDashboard(Dygraph, history = "not found") {
   const page = openPage(Dygraph);
   page.text = (id) => page.element(id).textContent;
   page.requests = [];
@@ -15,7 +15,8 @@ async function openDashboard(Dygraph) {
   performance.now = () => 0;
   globalThis.setTimeout = (call, pause) => { goOn = call; page.pause = pause; };
   globalThis.fetch = (...request) => new Promise((resolve, reject) => {
-    page.requests.push(request);
+    if (request[0] === "history") resolve({ status: 200, text: async () => history });
+    else page.requests.push(request);
     answer = (status, text) => (status ? resolve({ status, text: async () => text }) : reject(new Error()));
   });
   await import(`../../../webui/files/app.js?${Dygraph?.name}`);
@@ -70,6 +71,12 @@ it("the dashboard shows readings and errors, and recovers", async () => {
   assert.deepEqual((await page.answer(200, '{"coins":0,"hashes":"abc","now":1}')).slice(4),
     ["the web UI's response is not valid, retrying", 'the counter is "abc"']);
   assert.equal(page.element("state").texts.filter((text) => text === "live").length, 3, "said only when it changes");
+});
+
+it("a page that has just been opened shows what was read before", async () => {
+  const readings = Array.from({ length: 10 }, (_, second) => [6990 + second, String(10 * second)]);
+  const page = await openDashboard(class extends FakeDygraph {}, JSON.stringify({ readings }));
+  assert.deepEqual((await page.read(7000, 100)).slice(0, 2), ["~10.0 hashes/second", "10.00"]);
 });
 
 it("the dashboard shows its numbers also without the chart library", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 
-import { SHORTEST_PAUSE, TIMEOUT, parse, pause, read } from "../../../webui/files/reader.js";
+import { SHORTEST_PAUSE, TIMEOUT, history, parse, pause, read } from "../../../webui/files/reader.js";
 import { LONGEST_STEP, SHORTEST_STEP } from "../../../webui/files/series.js";
 
 it("a response is read", () => {
@@ -44,4 +44,18 @@ it("a web UI that does not respond within 3 s, or not at all, is trouble", async
       await assert.rejects(read("json"), { kind: "webui", message });
     }
   }
+});
+
+it("the history is what others have read, and nothing from a web UI that keeps none", async () => {
+  AbortSignal.timeout = () => new AbortController().signal;
+  const answer = (status, text) => { globalThis.fetch = async () => ({ status, text: async () => text }); };
+  answer(200, '{"readings":[[1.5,null],[2.5,"4"]]}');
+  assert.deepEqual(await history("history"), [{ time: 1.5, hashes: 0, coins: 0 }, { time: 2.5, hashes: 4, coins: 0 }]);
+  for (const [status, text] of [[404, "<html>"], [404, "{}"], [500, '{"readings":[[1,"4"]]}'],
+    [200, '{"readings":[["soon","4"]]}']]) {
+    answer(status, text);
+    assert.deepEqual(await history("history"), []);
+  }
+  globalThis.fetch = async () => { throw new Error("broken"); };
+  assert.deepEqual(await history("history"), []);
 });
