@@ -35,16 +35,18 @@ std::string WithoutPassword(std::string_view url) {
   throw SettingError(std::string(name) + "=" + Escaped(value) + ": " + allowed);
 }
 
-uint64_t ReadNumber(const char* name, const char* default_value, uint64_t max, const std::string& allowed) {
+uint64_t ReadNumber(const char* name, const char* default_value, uint64_t min, uint64_t max,
+                    const std::string& allowed) {
   const std::string value = Variable(name).value_or(default_value);
   const auto number = ParseNumber(value);
-  if (!number || *number > max) Refuse(name, value, allowed);
+  if (!number || *number < min || *number > max) Refuse(name, value, allowed);
   return *number;
 }
 
 uint16_t ReadPort(const char* name, const char* default_value, const char* zero) {
-  return static_cast<uint16_t>(ReadNumber(
-      name, default_value, UINT16_MAX, std::string("a port from 1 to 65535 is expected, or 0 for ") + zero));
+  return static_cast<uint16_t>(
+      ReadNumber(name, default_value, 0, UINT16_MAX,
+                 std::string("a port from 1 to 65535 is expected, or 0 for ") + zero));
 }
 
 template <typename Url>
@@ -85,7 +87,16 @@ ListenSettings ReadListenSettings() {
 
 std::chrono::milliseconds ReadDelay() {
   return std::chrono::milliseconds(
-      ReadNumber("DELAY_MS", "100", kMaxDelayMs, "whole milliseconds are expected, from 0 to a year"));
+      ReadNumber("DELAY_MS", "100", 0, kMaxDelayMs, "whole milliseconds are expected, from 0 to a year"));
+}
+
+size_t ReadConcurrency() {
+  return ReadNumber("CONCURRENCY", "1", 1, 1000, "a whole number from 1 to 1000 is expected");
+}
+
+unsigned ReadFailPercent() {
+  return static_cast<unsigned>(
+      ReadNumber("FAIL_PERCENT", "0", 0, 100, "a whole number from 0 to 100 is expected"));
 }
 
 HttpUrl ReadHttpUrl(const char* variable, const char* default_value) {
@@ -102,8 +113,8 @@ std::filesystem::path ReadFolder(const char* variable, const char* default_value
   return value;
 }
 
-bool ReadDebug() {
-  const std::string value = Variable("DEBUG").value_or("");
+bool ReadSwitch(const char* variable) {
+  const std::string value = Variable(variable).value_or("");
   return value.starts_with('y') || value.starts_with('Y');
 }
 

@@ -29,13 +29,17 @@ ListenSettings ReadListenSettings();
 ListenSettings ReadAdminSettings();
 /// DELAY_MS: how long the simulated work takes.
 std::chrono::milliseconds ReadDelay();
+/// CONCURRENCY: how many requests rng serves at a time.
+size_t ReadConcurrency();
+/// FAIL_PERCENT: how many of 100 requests are to fail.
+unsigned ReadFailPercent();
 /// The `http://` URL in `variable`.
 HttpUrl ReadHttpUrl(const char* variable, const char* default_value);
 /// REDIS_URL.
 RedisUrl ReadRedisUrl();
 /// The folder in `variable`. Does not check that it exists.
 std::filesystem::path ReadFolder(const char* variable, const char* default_value);
-/// DEBUG: on when it begins with y or Y. Never fails.
-bool ReadDebug();
+/// Whether `variable` (DEBUG, IGNORE_TERM) begins with y or Y. Never fails.
+bool ReadSwitch(const char* variable);
 
 }  // namespace dockercoins

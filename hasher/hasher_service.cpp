@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "common/wait.h"
 #include "hasher/sha256.h"
 
 namespace dockercoins {
@@ -13,8 +12,8 @@ constexpr uint64_t kMaxBodyBytes = 64ULL * 1024 * 1024;
 
 }  // namespace
 
-HasherService::HasherService(std::string hostname, std::chrono::milliseconds delay)
-    : hostname_(std::move(hostname)), delay_(delay) {}
+HasherService::HasherService(std::string hostname, const SimulatedWork& work)
+    : hostname_(std::move(hostname)), work_(work) {}
 
 Routes HasherService::MakeRoutes() const {
   const auto answer = [this](const HttpRequest& request, HttpResponse& response, const BodyReader& body,
@@ -45,10 +44,7 @@ void HasherService::Hash(HttpResponse& response, const BodyReader& body, const s
     response.SetError(kBadRequest, "the body did not arrive in full");
     return;
   }
-  if (!SleepFor(delay_, cut)) {
-    response.SetStopping();
-    return;
-  }
+  if (!work_.Do(response, cut)) return;
   response.SetContent(sha256.HexDigest(), "text/plain; charset=utf-8");
 }
 

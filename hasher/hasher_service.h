@@ -1,9 +1,9 @@
 #pragma once
 
-#include <chrono>
 #include <string>
 
 #include "common/http/http_handler.h"
+#include "common/http/simulated_work.h"
 
 namespace dockercoins {
 
@@ -11,7 +11,7 @@ namespace dockercoins {
 /// Thread-safe.
 class HasherService {
  public:
-  HasherService(std::string hostname, std::chrono::milliseconds delay);
+  HasherService(std::string hostname, const SimulatedWork& work);
 
   /// The routes; this must outlive them.
   [[nodiscard]] Routes MakeRoutes() const;
@@ -20,7 +20,7 @@ class HasherService {
   void Hash(HttpResponse& response, const BodyReader& body, const std::stop_token& cut) const;
 
   const std::string hostname_;
-  const std::chrono::milliseconds delay_;
+  const SimulatedWork work_;
 };
 
 }  // namespace dockercoins

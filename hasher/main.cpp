@@ -13,6 +13,8 @@ constexpr dockercoins::Program kProgram = {
         "  BIND_ADDRESS  address to listen on (::)\n"
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DELAY_MS      simulated work, milliseconds (100)\n"
+        "  FAIL_PERCENT  so many of 100 requests fail (0)\n"
+        "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
         "  DEBUG         y: debug log (unset)\n",
     .has_service_port = true,
 };
@@ -22,10 +24,12 @@ void Run() {
   StopSignal stop;
   const ListenSettings settings = ReadListenSettings();
   const auto delay = ReadDelay();
-  Log log(kProgram.name, ReadDebug());
+  const unsigned fail_percent = ReadFailPercent();
+  Log log(kProgram.name, ReadSwitch("DEBUG"));
+  stop.IgnoreIfAsked(log);
 
   Metrics metrics;
-  const HasherService service(Hostname(), delay);
+  const HasherService service(Hostname(), SimulatedWork(delay, fail_percent, log));
   // 64 requests together take one DELAY, even while half of the threads read bodies that are still arriving.
   const HttpServer::Options many_at_a_time = {.threads = 128};
   ServeHttp("HASHER", settings, many_at_a_time, service.MakeRoutes(), metrics, log, stop);

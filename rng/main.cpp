@@ -13,6 +13,9 @@ constexpr dockercoins::Program kProgram = {
         "  BIND_ADDRESS  address to listen on (::)\n"
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DELAY_MS      simulated work, milliseconds (100)\n"
+        "  CONCURRENCY   requests served at a time (1)\n"
+        "  FAIL_PERCENT  so many of 100 requests fail (0)\n"
+        "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
         "  DEBUG         y: debug log (unset)\n",
     .has_service_port = true,
 };
@@ -22,12 +25,15 @@ void Run() {
   StopSignal stop;
   const ListenSettings settings = ReadListenSettings();
   const auto delay = ReadDelay();
-  Log log(kProgram.name, ReadDebug());
+  const size_t concurrency = ReadConcurrency();
+  const unsigned fail_percent = ReadFailPercent();
+  Log log(kProgram.name, ReadSwitch("DEBUG"));
+  stop.IgnoreIfAsked(log);
 
   Metrics metrics;
-  const RngService service(Hostname(), delay);
-  // One thread: this is the bottleneck of the scaling lesson.
-  const HttpServer::Options one_at_a_time = {.threads = 1, .skip_clients_that_left = true};
+  const RngService service(Hostname(), SimulatedWork(delay, fail_percent, log));
+  // One thread, unless set: this is the bottleneck of the scaling lesson.
+  const HttpServer::Options one_at_a_time = {.threads = concurrency, .skip_clients_that_left = true};
   ServeHttp("RNG", settings, one_at_a_time, service.MakeRoutes(), metrics, log, stop);
 }
 

@@ -8,7 +8,6 @@
 
 #include "common/errors.h"
 #include "common/number.h"
-#include "common/wait.h"
 
 namespace dockercoins {
 namespace {
@@ -23,8 +22,8 @@ bool IsNumberPath(std::string_view path) {
 
 }  // namespace
 
-RngService::RngService(std::string hostname, std::chrono::milliseconds delay)
-    : hostname_(std::move(hostname)), delay_(delay), urandom_(::open(kUrandom, O_RDONLY | O_CLOEXEC)) {
+RngService::RngService(std::string hostname, const SimulatedWork& work)
+    : hostname_(std::move(hostname)), work_(work), urandom_(::open(kUrandom, O_RDONLY | O_CLOEXEC)) {
   if (!urandom_) throw StartError(std::string(kUrandom) + ": " + SystemText(errno));
 }
 
@@ -45,10 +44,7 @@ void RngService::AnswerBytes(std::string_view path, HttpResponse& response,
     response.SetError(kBadRequest, "at most " + std::to_string(kMaxBytes) + " bytes per request");
     return;
   }
-  if (!SleepFor(delay_, cut)) {
-    response.SetStopping();
-    return;
-  }
+  if (!work_.Do(response, cut)) return;
   response.SetSource(*bytes, "application/octet-stream",
                      [this](uint64_t /*offset*/, char* data, size_t size) -> size_t {
                        const ssize_t count = ::read(urandom_.get(), data, size);

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "common/http/http_handler.h"
+#include "common/http/simulated_work.h"
 #include "common/unique_fd.h"
 
 namespace dockercoins {
@@ -19,7 +19,7 @@ class RngService {
   static constexpr uint64_t kMaxBytes = 33'554'431;
 
   /// Opens /dev/urandom; throws StartError when it cannot.
-  RngService(std::string hostname, std::chrono::milliseconds delay);
+  RngService(std::string hostname, const SimulatedWork& work);
 
   /// The routes; this must outlive them.
   [[nodiscard]] Routes MakeRoutes() const;
@@ -28,7 +28,7 @@ class RngService {
   void AnswerBytes(std::string_view path, HttpResponse& response, const std::stop_token& cut) const;
 
   const std::string hostname_;
-  const std::chrono::milliseconds delay_;
+  const SimulatedWork work_;
   const UniqueFd urandom_;
 };
 

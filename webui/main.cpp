@@ -16,6 +16,7 @@ constexpr dockercoins::Program kProgram = {
         "  ASSETS_DIR    folder of the chart library (/usr/share/javascript)\n"
         "  BIND_ADDRESS  address to listen on (::)\n"
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
+        "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
         "  DEBUG         y: debug log (unset)\n",
     .has_service_port = true,
 };
@@ -27,11 +28,12 @@ void Run() {
   const RedisUrl redis_url = ReadRedisUrl();
   const auto files = ReadFolder("FILES_DIR", "/files");
   const auto assets = ReadFolder("ASSETS_DIR", "/usr/share/javascript");
-  Log log(kProgram.name, ReadDebug());
+  Log log(kProgram.name, ReadSwitch("DEBUG"));
+  stop.IgnoreIfAsked(log);
 
   Metrics metrics;
   RedisCounters counters(redis_url, metrics);
-  const WebuiService service(counters, files, assets);
+  WebuiService service(counters, files, assets);
   // While Redis hangs, this many browsers can wait. Threads start when they are needed.
   const HttpServer::Options many_at_a_time = {.threads = 128};
   ServeHttp("WEBUI", settings, many_at_a_time, service.MakeRoutes(), metrics, log, stop);

@@ -20,6 +20,7 @@ constexpr dockercoins::Program kProgram = {
         "  BIND_ADDRESS  address of the admin port (::)\n"
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DELAY_MS      simulated work, milliseconds (100)\n"
+        "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
         "  DEBUG         y: debug log (unset)\n",
     .has_service_port = false,
 };
@@ -32,7 +33,8 @@ void Run() {
   const HttpUrl hasher_url = ReadHttpUrl("HASHER_URL", "http://hasher");
   const RedisUrl redis_url = ReadRedisUrl();
   const auto delay = ReadDelay();
-  Log log(kProgram.name, ReadDebug());
+  Log log(kProgram.name, ReadSwitch("DEBUG"));
+  stop.IgnoreIfAsked(log);
   Metrics metrics;
   AdminServer admin(settings, metrics, log);
 

@@ -3,8 +3,10 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <exception>
 #include <optional>
 #include <string>
@@ -58,6 +60,18 @@ void Convert(HttpResponse from, httplib::Response& to) {
     to.set_header("Content-Type", from.content_type);
     to.set_header("Content-Length", std::to_string(from.source_bytes));
   }
+}
+
+/// How long the request waited in the queue and was worked on, for a browser's network panel
+/// (https://www.w3.org/TR/server-timing/).
+std::string ServerTiming(const RequestRecord& record) {
+  using Milliseconds = std::chrono::duration<double, std::milli>;
+  const auto begun = record.begun.value_or(record.queued);
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "queue;dur=%.1f, work;dur=%.1f",
+                Milliseconds(record.Waited()).count(),
+                Milliseconds(std::chrono::steady_clock::now() - begun).count());
+  return text.data();
 }
 
 /// The connection as httplib reads and writes it: it reads what was received, then the socket, and collects
@@ -164,6 +178,7 @@ class Exchange::Httplib final : public httplib::Server {
       // httplib gives it to HEAD alone, and there are no ranges.
       response.headers.erase("Accept-Ranges");
       connection_->record.status = response.status;
+      response.set_header("Server-Timing", ServerTiming(connection_->record));
       body_bytes_ = request.method == "HEAD" ? 0 : response.body.size();
     });
   }

@@ -46,6 +46,4 @@ void HttpResponse::SetError(int error_status, const std::string& reason) {
   SetContent(RefusalText(status, reason), "text/plain; charset=utf-8");
 }
 
-void HttpResponse::SetStopping() { SetError(kServiceUnavailable, kStopping); }
-
 }  // namespace dockercoins

@@ -44,12 +44,10 @@ struct HttpResponse {
   void SetSource(uint64_t bytes, std::string_view type, BodySource body_source);
   /// Sets `status` and a line of plain text that begins with it.
   void SetError(int error_status, const std::string& reason);
-  /// Sets the refusal of a request that a stop has cut off.
-  void SetStopping();
 };
 
 /// Answers a request (HEAD as GET: the body is left out for it); `body` is a POST's. When `cut` is requested,
-/// what still runs should end, with SetStopping. An exception becomes a 500 and a line in the log.
+/// what still runs should end, with 503 and kStopping. An exception becomes a 500 and a line in the log.
 using Action = std::function<void(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
                                   const std::stop_token& cut)>;
 

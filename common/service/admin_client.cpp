@@ -3,11 +3,16 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
+#include <string_view>
+#include <thread>
 
 #include "common/dial.h"
+#include "common/log.h"
 #include "common/unique_fd.h"
+#include "common/wait.h"
 #include "httplib.h"
 
 namespace dockercoins {
@@ -51,6 +56,22 @@ std::string AskAdminPort(const ListenSettings& settings, const char* path) {
 }  // namespace
 
 std::string FetchMetrics(const ListenSettings& settings) { return AskAdminPort(settings, "/metrics"); }
+
+void CheckUrl(const std::string& url) {
+  constexpr auto kLimit = std::chrono::seconds(1);
+  constexpr std::string_view kScheme = "http://";
+  if (!url.starts_with(kScheme)) throw StartError(Escaped(url) + ": http://host[:port][/path] is expected");
+  const size_t path = std::min(url.find('/', kScheme.size()), url.size());
+  httplib::Client client(url.substr(0, path));
+  client.set_connection_timeout(kLimit);
+  const std::jthread timer([&client, kLimit](const std::stop_token& answered) {
+    if (SleepFor(kLimit, answered)) client.stop();
+  });
+  const auto answer = client.Get(path == url.size() ? "/" : url.substr(path));
+  if (!answer) throw StartError(Escaped(url) + ": no response within a second");
+  if (answer->status / 100 != 2)
+    throw StartError(Escaped(url) + ": its response is " + std::to_string(answer->status));
+}
 
 void CheckHealth(const ListenSettings& settings, bool has_service_port) {
   AskAdminPort(settings, "/healthz");

@@ -20,12 +20,13 @@ namespace {
 void PrintHelp(const Program& program) {
   std::printf(
       "%s: %s\n\n"
-      "Usage: %s [--help | --version | --healthcheck | --metrics]\n"
-      "  --help         this text\n"
-      "  --version      the version\n"
-      "  --healthcheck  exit status 0 when the service that runs with the same environment is healthy, else "
-      "1\n"
-      "  --metrics      that service's metrics, in Prometheus's text format\n\n"
+      "Usage: %s [--help | --version | --healthcheck [URL] | --metrics]\n"
+      "  --help             this text\n"
+      "  --version          the version\n"
+      "  --healthcheck      exit status 0 when the service that runs with the same environment is healthy, "
+      "else 1\n"
+      "  --healthcheck URL  exit status 0 when GET URL answers 2xx within a second, else 1\n"
+      "  --metrics          that service's metrics, in Prometheus's text format\n\n"
       "Settings, from the environment (default):\n%s",
       program.name, program.summary, program.name, program.variables);
 }
@@ -56,8 +57,12 @@ std::string Explain(const std::system_error& error) {
 }
 
 int Run(const Program& program, int argc, char** argv, const std::function<void()>& serve) {
+  const std::string_view flag = argc > 1 ? argv[1] : "";
+  if (argc == 3 && flag == "--healthcheck") {
+    CheckUrl(argv[2]);
+    return EXIT_SUCCESS;
+  }
   if (argc > 2) throw SettingError("at most one flag is expected; see --help");
-  const std::string_view flag = argc == 2 ? argv[1] : "";
   if (flag == "--help") {
     PrintHelp(program);
     return Printed();

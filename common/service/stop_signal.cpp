@@ -7,6 +7,8 @@
 #include <system_error>
 #include <thread>
 
+#include "common/settings.h"
+
 namespace dockercoins {
 namespace {
 
@@ -21,6 +23,13 @@ StopSignal::StopSignal() {
   ::sigaddset(&signals_, SIGINT);
   ::pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+void StopSignal::IgnoreIfAsked(Log& log) {
+  if (!ReadSwitch("IGNORE_TERM")) return;
+  log.Warning("IGNORE_TERM is set: only KILL ends this process");
+  // They stay blocked, and nobody waits for them.
+  ::sigemptyset(&signals_);
 }
 
 void StopSignal::Wait() {

@@ -3,6 +3,8 @@
 #include <csignal>
 #include <stop_token>
 
+#include "common/log.h"
+
 namespace dockercoins {
 
 /// Turns TERM and INT into a stop that is over within a second.
@@ -12,6 +14,9 @@ namespace dockercoins {
 class StopSignal {
  public:
   StopSignal();
+
+  /// Ignores TERM and INT from now on, and warns in `log`, if IGNORE_TERM asks for it.
+  void IgnoreIfAsked(Log& log);
 
   /// Waits for TERM or INT, then requests a stop of token(). From then on the process has 0.8 s. If something
   /// still blocks it (a name server, a full pipe), it ends with status 0 nevertheless.

@@ -63,7 +63,10 @@ def collect(connections, timeout=10.0):
 
 
 class Answer:
-    """A parsed HTTP response. .headers have lower-case names; repeated ones are joined by ', '."""
+    """A parsed HTTP response. .headers have lower-case names; repeated ones are joined by ', '.
+
+    .times has Server-Timing's milliseconds, which .headers lacks: (in the queue, of work). It is None without a turn.
+    """
 
     def __init__(self, data):
         head, separator, self.body = data.partition(b"\r\n\r\n")
@@ -77,6 +80,8 @@ class Answer:
             assert colon, f"not a header line: {line!r}"
             name, value = name.strip().lower(), value.strip()
             self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+        timing = re.fullmatch(r"queue;dur=(\d+\.\d), work;dur=(\d+\.\d)", self.headers.pop("server-timing", ""))
+        self.times = timing and tuple(map(float, timing.groups()))
 
     def __repr__(self):
         return f"<{self.status} {self.headers} {self.body[:100]!r} ({len(self.body)} bytes)>"

@@ -261,3 +261,24 @@ def test_time_in_the_queue_does_not_count_for_a_client_that_expects_100_continue
         time.sleep(0.2)
         client.sendall(b"hello")
         assert_digest(Answer(read_to_end(client)), b"hello")
+
+
+@pytest.mark.parametrize("name, request_", [("rng", request_bytes("/1")), ("hasher", post(b"x"))],
+                         ids=["rng", "hasher"])
+def test_so_many_of_100_requests_fail_after_the_delay_as_are_asked_for(name, request_):
+    def failures(percent, requests):
+        with Service(name, FAIL_PERCENT=percent, DELAY_MS=20) as service:
+            begun = time.monotonic()
+            answers = [ask(service.port, request_) for _ in range(requests)]
+            assert time.monotonic() - begun >= 0.02 * requests
+            assert ask(service.port, request_bytes("/")).status == 200
+            said = [line for line in service.lines if line.startswith("WARNING")]
+            assert said == ([f"WARNING:{name}:FAIL_PERCENT={percent}: so many of 100 requests fail on purpose"]
+                            if percent else [])
+        assert {answer.body for answer in answers if answer.status != 200} <= {
+            b"500 Internal Server Error: FAIL_PERCENT asks for it\n"}
+        return sum(answer.status == 500 for answer in answers)
+
+    assert failures(0, 20) == 0
+    assert failures(100, 20) == 20
+    assert 10 < failures(50, 100) < 90

@@ -259,3 +259,16 @@ def test_a_client_that_reads_nothing_for_a_second_is_cut_off(rng):
 
     assert 0.99 < quickest(cut_off, 1.9) < scale(1.9)
     assert ask(rng.port, request_bytes("/32")).status == 200
+
+
+@pytest.mark.parametrize("concurrency, requests", [(1, 3), (3, 9)])
+def test_it_serves_as_many_at_a_time_as_it_is_told_and_each_response_has_its_times(concurrency, requests):
+    with Service("rng", CONCURRENCY=concurrency, DELAY_MS=200) as rng, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(open_socket(rng.port)) for _ in range(requests)]
+        for client in clients:
+            client.sendall(request_bytes("/1"))
+        answers = [Answer(data) for data, _ in collect(clients)]
+    # With one at a time the turns are 0, 200 and 400 ms after the first; with three, so are the turns of three each.
+    for at, (queue, work) in enumerate(sorted(answer.times for answer in answers)):
+        turn = 200 * (at // concurrency)
+        assert turn - 20 <= queue < turn + scale(150) and 200 <= work < scale(350)

@@ -24,24 +24,26 @@ PORT = "port to listen on, 0: a free one (80)"
 ADDRESS = "address to listen on (::)"
 ADMIN_PORT = "port for /healthz, /readyz and /metrics, 0: none (9797)"
 REDIS_URL = "redis://[[user]:password@]host[:port][/db] (redis://redis:6379)"
-DEBUG = "y: debug log (unset)"
+FAULTS = {"FAIL_PERCENT": "so many of 100 requests fail (0)"}
+LAST = {"IGNORE_TERM": "y: TERM and INT are ignored (unset)", "DEBUG": "y: debug log (unset)"}
 
 # What a program does, and the settings in its --help.
 PROGRAMS = {
     "rng": ("random bytes over HTTP.", {
         "PORT": PORT, "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT,
-        "DELAY_MS": "simulated work, milliseconds (100)", "DEBUG": DEBUG}),
+        "DELAY_MS": "simulated work, milliseconds (100)", "CONCURRENCY": "requests served at a time (1)",
+        **FAULTS, **LAST}),
     "hasher": ("SHA-256 over HTTP.", {
         "PORT": PORT, "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT,
-        "DELAY_MS": "simulated work, milliseconds (100)", "DEBUG": DEBUG}),
+        "DELAY_MS": "simulated work, milliseconds (100)", **FAULTS, **LAST}),
     "worker": ("mines coins, with rng, hasher and Redis.", {
         "RNG_URL": "URL of rng (http://rng)", "HASHER_URL": "URL of hasher (http://hasher)",
         "REDIS_URL": REDIS_URL, "BIND_ADDRESS": "address of the admin port (::)",
-        "ADMIN_PORT": ADMIN_PORT, "DELAY_MS": "simulated work, milliseconds (100)", "DEBUG": DEBUG}),
+        "ADMIN_PORT": ADMIN_PORT, "DELAY_MS": "simulated work, milliseconds (100)", **LAST}),
     "webui": ("the dashboard.", {
         "PORT": PORT, "REDIS_URL": REDIS_URL, "FILES_DIR": "folder of the dashboard's files (/files)",
         "ASSETS_DIR": "folder of the chart library (/usr/share/javascript)",
-        "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT, "DEBUG": DEBUG})}
+        "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT, **LAST})}
 SERVING = ["rng", "hasher", "webui"]  # with a service port besides the admin port
 
 
@@ -75,11 +77,12 @@ def test_help_lists_the_settings_and_unknown_flags_are_refused(name):
     assert re.fullmatch(rf"{name} \(DockerCoins in C\+\+\) \d+\.\d+\.\d+\n", version.stdout)
     assert shown.stdout == f"""{name}: {summary}
 
-Usage: {name} [--help | --version | --healthcheck | --metrics]
-  --help         this text
-  --version      the version
-  --healthcheck  exit status 0 when the service that runs with the same environment is healthy, else 1
-  --metrics      that service's metrics, in Prometheus's text format
+Usage: {name} [--help | --version | --healthcheck [URL] | --metrics]
+  --help             this text
+  --version          the version
+  --healthcheck      exit status 0 when the service that runs with the same environment is healthy, else 1
+  --healthcheck URL  exit status 0 when GET URL answers 2xx within a second, else 1
+  --metrics          that service's metrics, in Prometheus's text format
 
 Settings, from the environment (default):
 """ + "".join(f"  {variable:13} {text}\n" for variable, text in variables.items())
@@ -244,6 +247,21 @@ def test_healthcheck_is_0_for_a_healthy_service_else_1_with_the_reason(name):
         if name != "worker":
             assert healthcheck(one, PORT=dead) == (1, f"{name}: 127.0.0.1:{dead}: connection refused\n")
             assert one.access_lines() == [], "a connection without a request is not a request"
+
+
+def test_healthcheck_of_a_url_is_0_for_2xx_within_a_second_else_1_with_the_reason():
+    with alone("webui") as webui, alone("rng", DELAY_MS=3000) as rng:
+        wait_until_up(webui)
+        wait_until_up(rng)
+        at = f"http://127.0.0.1:{webui.port}"
+        assert ends("webui", "--healthcheck", f"{at}/index.html") == (0, "")
+        for url, said in ((f"{at}/nothing", "its response is 404"), (f"{at}", "its response is 302"),
+                          (f"http://127.0.0.1:{rng.port}/1", "no response within a second"),
+                          (f"http://127.0.0.1:{free_port()}/", "no response within a second"),
+                          ("https://x", "http://host[:port][/path] is expected")):
+            begun = time.monotonic()
+            assert ends("webui", "--healthcheck", url) == (1, f"webui: {url}: {said}\n")
+            assert time.monotonic() - begun < scale(2.5)
 
 
 @pytest.mark.parametrize("flag", ["--healthcheck", "--metrics"])

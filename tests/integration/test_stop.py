@@ -244,3 +244,14 @@ def test_webui_stops_whatever_its_redis_does(stack, state):
     time.sleep(0.2)
     assert_stops(webui)
     assert_refused(asking)
+
+
+@pytest.mark.parametrize("name", [*SERVERS, "worker"])
+def test_term_and_int_are_ignored_on_request(stack, name):
+    one = start(stack, name, IGNORE_TERM="y")
+    one.wait_for_line(f"^WARNING:{name}:IGNORE_TERM is set: only KILL ends this process$")
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        one.send_signal(sig)
+    time.sleep(1)
+    assert one.running
+    one.kill()

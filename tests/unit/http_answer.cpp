@@ -31,7 +31,9 @@ HttpAnswer Parse(const std::string& raw) {
 
 std::string HttpAnswer::Text() const {
   std::string text = status_line + "\n";
-  for (const auto& [name, value] : headers) text += name + ": " + value + "\n";
+  for (const auto& [name, value] : headers) {
+    if (name != "Server-Timing") text += name + ": " + value + "\n";
+  }
   return text + "\n" + body;
 }
 

@@ -53,7 +53,8 @@ class FakeHandler {
     response.SetContent(request.path, "text/html");
     if (request.path.starts_with("/held")) gate_.Pass();
     if (request.path == "/headers") response.headers.emplace_back("X-Fake", "yes");
-    if (request.path == "/until-cut" && !SleepFor(kPatience, cut)) response.SetStopping();
+    if (request.path == "/until-cut" && !SleepFor(kPatience, cut))
+      response.SetError(kServiceUnavailable, kStopping);
     if (request.path.starts_with("/status/")) response.SetError(std::stoi(request.path.substr(8)), "so");
     if (request.path == "/stream") response.SetSource(300'000, "text/plain", Fill);
     if (request.path == "/endless") response.SetSource(1'000'000'000'000, "text/plain", Fill);

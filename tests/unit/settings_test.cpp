@@ -21,6 +21,8 @@ const Read kAdminPort = [] {
 };
 const Read kAddress = [] { return ReadAdminSettings().address; };
 const Read kDelay = [] { return std::to_string(ReadDelay().count()); };
+const Read kConcurrency = [] { return std::to_string(ReadConcurrency()); };
+const Read kFailPercent = [] { return std::to_string(ReadFailPercent()); };
 const Read kRng = [] {
   const HttpUrl url = ReadHttpUrl("RNG_URL", "http://rng");
   return url.server.ToString() + url.path;
@@ -30,7 +32,7 @@ const Read kRedis = [] {
   return url.user + " " + url.password + " " + url.server.ToString() + " " + std::to_string(url.database);
 };
 const Read kFolder = [] { return ReadFolder("FILES_DIR", "/files").string(); };
-const Read kDebug = [] { return std::string(ReadDebug() ? "on" : "off"); };
+const Read kDebug = [] { return std::string(ReadSwitch("DEBUG") ? "on" : "off"); };
 
 /// Starts and ends with none of the variables set.
 class SettingsTest : public ::testing::Test {
@@ -67,8 +69,8 @@ class SettingsTest : public ::testing::Test {
 
  private:
   static void Clear() {
-    for (const char* variable :
-         {"PORT", "ADMIN_PORT", "BIND_ADDRESS", "DELAY_MS", "RNG_URL", "REDIS_URL", "FILES_DIR", "DEBUG"}) {
+    for (const char* variable : {"PORT", "ADMIN_PORT", "BIND_ADDRESS", "DELAY_MS", "CONCURRENCY",
+                                 "FAIL_PERCENT", "RNG_URL", "REDIS_URL", "FILES_DIR", "DEBUG"}) {
       ::unsetenv(variable);
     }
   }
@@ -79,6 +81,8 @@ TEST_F(SettingsTest, HaveDefaultsAndAcceptWhatIsAllowed) {
   ExpectTaken("ADMIN_PORT", kAdminPort, "9797", {{"0", "0, asked for"}, {"9797", "9797, asked for"}});
   ExpectTaken("BIND_ADDRESS", kAddress, "::", {{"::1", "::1"}, {"0.0.0.0", "0.0.0.0"}});
   ExpectTaken("DELAY_MS", kDelay, "100", {{"0", "0"}, {"250", "250"}, {"31536000000", "31536000000"}});
+  ExpectTaken("CONCURRENCY", kConcurrency, "1", {{"1", "1"}, {"1000", "1000"}});
+  ExpectTaken("FAIL_PERCENT", kFailPercent, "0", {{"0", "0"}, {"100", "100"}});
   ExpectTaken("RNG_URL", kRng, "rng:80", {{"http://127.0.0.1:8001/base/", "127.0.0.1:8001/base"}});
   ExpectTaken("REDIS_URL", kRedis, "  redis:6379 0",
               {{"redis://me:secret@[::1]:7/3", "me secret [::1]:7 3"}});
@@ -98,6 +102,10 @@ TEST_F(SettingsTest, RefuseEverythingElseWithOneLine) {
                 {"", "localhost", "127.0.0.1:80", "[::]", "1.2.3", "256.0.0.1", "*", "fe80::1%lo"});
   ExpectRefused("DELAY_MS", kDelay, "whole milliseconds are expected, from 0 to a year",
                 {"", "abc", "-1", "1.5", "100ms", "1e2", "31536000001", "18446744073709551616"});
+  ExpectRefused("CONCURRENCY", kConcurrency, "a whole number from 1 to 1000 is expected",
+                {"", "0", "1001", "two"});
+  ExpectRefused("FAIL_PERCENT", kFailPercent, "a whole number from 0 to 100 is expected",
+                {"", "-1", "101", "5%"});
   ExpectRefused("RNG_URL", kRng, "http://host[:port][/path] is expected (another scheme)",
                 {"", "rng", "https://rng"});
   ExpectRefused("REDIS_URL", kRedis,

@@ -1,0 +1,29 @@
+#include "common/http/simulated_work.h"
+
+#include <random>
+#include <string>
+
+#include "common/wait.h"
+
+namespace dockercoins {
+
+SimulatedWork::SimulatedWork(std::chrono::milliseconds delay, unsigned fail_percent, Log& log)
+    : delay_(delay), fail_percent_(fail_percent) {
+  if (fail_percent == 0) return;
+  log.Warning("FAIL_PERCENT=" + std::to_string(fail_percent) + ": so many of 100 requests fail on purpose");
+}
+
+bool SimulatedWork::Do(HttpResponse& response, const std::stop_token& cut) const {
+  constexpr unsigned kAll = 100;
+  if (!SleepFor(delay_, cut)) {
+    response.SetError(kServiceUnavailable, kStopping);
+    return false;
+  }
+  if (fail_percent_ > 0 && std::random_device()() % kAll < fail_percent_) {
+    response.SetError(kInternalServerError, "FAIL_PERCENT asks for it");
+    return false;
+  }
+  return true;
+}
+
+}  // namespace dockercoins
