@@ -225,7 +225,7 @@ def test_64_requests_together_take_one_delay_and_so_do_128_small_ones(make, size
         results = collect(connections)
     for at, (data, end) in enumerate(results):
         assert_digest(Answer(data), body(at))
-        assert 1.49 <= end - begun < 1.5 + scale(1.4)
+        assert 1.49 <= end - begun < 1.5 + (12 if SANITIZED else 1.4)  # sanitizers take seconds for 128 threads
 
 
 @pytest.mark.threads
