@@ -22,15 +22,6 @@ std::optional<std::string> Variable(const char* name) {
   return value;
 }
 
-/// `url` for a message: *** replaces the text between the scheme and the last @, which may be a password.
-std::string WithoutPassword(std::string_view url) {
-  const size_t at = url.rfind('@');
-  if (at == std::string_view::npos) return std::string(url);
-  const size_t scheme = url.substr(0, at).find("://");
-  const std::string_view kept = scheme == std::string_view::npos ? "" : url.substr(0, scheme + 3);
-  return std::string(kept) + "***" + std::string(url.substr(at));
-}
-
 [[noreturn]] void Refuse(const char* name, std::string_view value, const std::string& allowed) {
   throw SettingError(std::string(name) + "=" + Escaped(value) + ": " + allowed);
 }

@@ -88,6 +88,14 @@ std::string PercentDecoded(std::string_view text) {
 
 }  // namespace
 
+std::string WithoutPassword(std::string_view url) {
+  const size_t at = url.rfind('@');
+  if (at == std::string_view::npos) return std::string(url);
+  const size_t scheme = url.substr(0, at).find("://");
+  const std::string_view kept = scheme == std::string_view::npos ? "" : url.substr(0, scheme + 3);
+  return std::string(kept) + "***" + std::string(url.substr(at));
+}
+
 std::string Endpoint::HostText() const {
   return host.find(':') == std::string::npos ? host : "[" + host + "]";
 }

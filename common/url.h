@@ -37,4 +37,7 @@ struct RedisUrl {
   static RedisUrl Parse(std::string_view text);
 };
 
+/// `url` for a message: *** replaces the text between the scheme and the last @, which may be a password.
+std::string WithoutPassword(std::string_view url);
+
 }  // namespace dockercoins

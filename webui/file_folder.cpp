@@ -17,6 +17,9 @@ namespace {
 /// Where the open file `fd` can be found in /proc, whatever its path has become (proc(5)).
 std::filesystem::path ProcPath(const UniqueFd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
 
+/// Whether `path` has a `..` among its names.
+bool GoesUp(const std::filesystem::path& path) { return std::ranges::find(path, "..") != path.end(); }
+
 /// True when `file` lies in `folder` or below it now, whichever way it was reached.
 bool IsBelow(const UniqueFd& file, const UniqueFd& folder) {
   std::error_code error;
@@ -30,11 +33,16 @@ bool IsBelow(const UniqueFd& file, const UniqueFd& folder) {
 FileFolder::FileFolder(const std::filesystem::path& path)
     : folder_(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
   if (!folder_) throw StartError("cannot open the folder " + path.string() + ": " + SystemText(errno));
+  std::error_code error;
+  (void)std::filesystem::read_symlink(ProcPath(folder_), error);
+  if (error) throw StartError("cannot read /proc/self/fd: " + error.message());
 }
 
 std::optional<OpenFile> FileFolder::Open(std::string_view relative_path) const {
-  if (relative_path.find('\0') != std::string_view::npos || relative_path.starts_with('/'))
+  if (relative_path.find('\0') != std::string_view::npos || relative_path.starts_with('/') ||
+      GoesUp(relative_path)) {
     return std::nullopt;
+  }
   // O_PATH: what turns out to lie elsewhere, or to be no file, is not even opened.
   const UniqueFd found(::openat(folder_.get(), std::string(relative_path).c_str(), O_PATH | O_CLOEXEC));
   struct stat status{};

@@ -22,11 +22,11 @@ struct OpenFile {
 /// up. Thread-safe.
 class FileFolder {
  public:
-  /// Throws StartError if there is no such folder.
+  /// Throws StartError if there is no such folder, or no /proc.
   explicit FileFolder(const std::filesystem::path& path);
 
-  /// Opens the regular file at `relative_path`. Nothing when there is none, or when `..` or a symbolic link
-  /// leads out of the folder. Needs /proc. (Not openat2 and RESOLVE_BENEATH: Linux before 5.6 and some
+  /// Opens the regular file at `relative_path`. Nothing if there is none, if `..` is in the path, or if a
+  /// symbolic link leads out of the folder. (Not openat2 and RESOLVE_BENEATH: Linux before 5.6 and some
   /// sandboxes lack it.)
   [[nodiscard]] std::optional<OpenFile> Open(std::string_view relative_path) const;
 

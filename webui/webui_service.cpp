@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -12,9 +13,10 @@ namespace {
 
 constexpr const char* kJson = "application/json; charset=utf-8";
 
-/// What the page shows, and how close two of its readings may be.
+/// What the page shows.
 constexpr double kHistorySeconds = 250;
-constexpr double kReadingSeconds = 1;
+/// The page takes readings that are closer for a clock that was set.
+constexpr double kShortestStep = 0.5;
 
 /// Unix seconds, with milliseconds.
 double Now() {
@@ -98,26 +100,32 @@ void WebuiService::AnswerCounters(std::chrono::steady_clock::time_point asked, H
   response.headers.emplace_back("Cache-Control", "no-store");
   try {
     const Counters counters = counters_.Read(asked);
-    const Reading reading = {Now(), counters.hashes};
     nlohmann::ordered_json json;
     json["coins"] = counters.coins;
-    json["hashes"] = ToJson(reading.second);
-    json["now"] = reading.first;
+    json["hashes"] = ToJson(counters.hashes);
+    json["now"] = Remember(counters.hashes);
     response.SetContent(Dump(json), kJson);
-    Remember(reading);
   } catch (const std::runtime_error& error) {
     response.status = kServiceUnavailable;
     response.SetContent(Dump({{"error", error.what()}}), kJson);
   }
 }
 
-void WebuiService::Remember(const Reading& reading) {
+double WebuiService::Remember(const std::optional<std::string>& hashes) {
   const std::lock_guard lock(mutex_);
+  const double now = Now();
   // A clock that was set back begins a new history.
-  if (!history_.empty() && reading.first < history_.back().first) history_.clear();
-  if (!history_.empty() && reading.first < history_.back().first + kReadingSeconds) return;
-  history_.push_back(reading);
-  while (history_.front().first < reading.first - kHistorySeconds) history_.pop_front();
+  if (!history_.empty() && now < history_.back().first) history_.clear();
+  if (history_.empty() ||
+      (std::floor(now) > std::floor(history_.back().first) && now - history_.back().first >= kShortestStep)) {
+    history_.emplace_back(now, hashes);
+  }
+  ForgetBefore(now - kHistorySeconds);
+  return now;
+}
+
+void WebuiService::ForgetBefore(double time) {
+  while (!history_.empty() && history_.front().first < time) history_.pop_front();
 }
 
 void WebuiService::AnswerHistory(HttpResponse& response) {
@@ -126,6 +134,7 @@ void WebuiService::AnswerHistory(HttpResponse& response) {
   nlohmann::ordered_json readings = nlohmann::ordered_json::array();
   {
     const std::lock_guard lock(mutex_);
+    ForgetBefore(Now() - kHistorySeconds);
     for (const auto& [now, hashes] : history_) readings.push_back({now, ToJson(hashes)});
   }
   response.SetContent(Dump({{"readings", readings}}), kJson);

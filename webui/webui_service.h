@@ -31,13 +31,15 @@ class WebuiService {
 
   void AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response);
   void AnswerHistory(HttpResponse& response);
-  void Remember(const Reading& reading);
+  /// Remembers the counter as it is now, and returns the time.
+  double Remember(const std::optional<std::string>& hashes);
+  void ForgetBefore(double time);
 
   CountersReader& counters_;
   const FileFolder files_;
   const FileFolder assets_;
   std::mutex mutex_;
-  std::deque<Reading> history_;  ///< Under mutex_: the last 250 s, oldest first, at least a second apart.
+  std::deque<Reading> history_;  ///< Under mutex_: the last 250 s, oldest first.
 };
 
 }  // namespace dockercoins

@@ -4,10 +4,11 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "common/dial.h"
 #include "common/log.h"
@@ -19,6 +20,7 @@ namespace dockercoins {
 namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(2);
+constexpr auto kUrlTimeout = std::chrono::seconds(1);
 
 /// Whether the loopback interface has an IPv4 address. In some IPv6-only networks it has none.
 bool HasIpv4Loopback() {
@@ -58,19 +60,30 @@ std::string AskAdminPort(const ListenSettings& settings, const char* path) {
 std::string FetchMetrics(const ListenSettings& settings) { return AskAdminPort(settings, "/metrics"); }
 
 void CheckUrl(const std::string& url) {
-  constexpr auto kLimit = std::chrono::seconds(1);
   constexpr std::string_view kScheme = "http://";
-  if (!url.starts_with(kScheme)) throw StartError(Escaped(url) + ": http://host[:port][/path] is expected");
+  constexpr size_t kStatusAt = std::string_view("HTTP/1.1 ").size();
+  const std::string shown = Escaped(WithoutPassword(url));
+  const auto deadline = std::chrono::steady_clock::now() + kUrlTimeout;
   const size_t path = std::min(url.find('/', kScheme.size()), url.size());
-  httplib::Client client(url.substr(0, path));
-  client.set_connection_timeout(kLimit);
-  const std::jthread timer([&client, kLimit](const std::stop_token& answered) {
-    if (SleepFor(kLimit, answered)) client.stop();
-  });
-  const auto answer = client.Get(path == url.size() ? "/" : url.substr(path));
-  if (!answer) throw StartError(Escaped(url) + ": no response within a second");
-  if (answer->status / 100 != 2)
-    throw StartError(Escaped(url) + ": its response is " + std::to_string(answer->status));
+  try {
+    const Endpoint server = HttpUrl::Parse(url.substr(0, path)).server;
+    const UniqueFd fd = Dialer(server).Dial(kUrlTimeout, {});
+    const std::string request = "GET " + (path == url.size() ? "/" : url.substr(path)) +
+                                " HTTP/1.1\r\nHost: " + server.ToString() + "\r\nConnection: close\r\n\r\n";
+    (void)::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL);
+    std::string answer;
+    std::array<char, 64> buffer{};
+    while (answer.size() < kStatusAt + 3 && PollUntil(fd.get(), POLLIN, deadline) != 0) {
+      const ssize_t count = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
+      if (count <= 0) break;
+      answer.append(buffer.data(), static_cast<size_t>(count));
+    }
+    if (answer.size() < kStatusAt + 3) throw StartError(shown + ": no response within a second");
+    if (answer[kStatusAt] != '2')
+      throw StartError(shown + ": its response is " + Escaped(answer.substr(kStatusAt, 3)));
+  } catch (const std::invalid_argument& error) {
+    throw StartError(shown + ": http://host[:port][/path] is expected (" + error.what() + ")");
+  }
 }
 
 void CheckHealth(const ListenSettings& settings, bool has_service_port) {

@@ -89,6 +89,7 @@ def checked(deploy):
     eventually(lambda: hashes() > 0, 60, 0.1, "the first hash")
 
 
+@pytest.mark.release
 def test_a_rolling_update_with_two_replicas_loses_no_request(checked, docker, service):
     docker("service", "scale", f"{NAME}_rng=2", f"{NAME}_hasher=2", f"{NAME}_worker=10")
     for name in ("rng", "hasher"):
@@ -100,6 +101,7 @@ def test_a_rolling_update_with_two_replicas_loses_no_request(checked, docker, se
     assert not errors(service)
 
 
+@pytest.mark.release
 def test_an_update_to_a_wrong_port_is_rolled_back_by_itself(checked, service, figure):
     begun = time.monotonic()
     service("update", "hasher", "--env-add", "PORT=81", check=False)
@@ -111,6 +113,7 @@ def test_an_update_to_a_wrong_port_is_rolled_back_by_itself(checked, service, fi
     assert not errors(service)
 
 
+@pytest.mark.release
 def test_prometheus_asks_every_task(deploy, service):
     deploy("dockercoins.yml")
     deploy("dockercoins+prometheus.yml")

@@ -154,7 +154,8 @@ def test_history_is_what_json_has_answered_at_most_once_a_second(webui, redis):
     hashes = {each["now"]: each["hashes"] for each in answered}
     assert readings == [[now, hashes[now]] for now, _ in readings]
     times = [now for now, _ in readings]
-    assert len(readings) == 3 and min(b - a for a, b in zip(times, times[1:])) >= 1
+    assert 2 <= len(readings) <= 4 and min(b - a for a, b in zip(times, times[1:])) >= 0.5
+    assert len({int(now) for now in times}) == len(times)
     redis.stop()
     assert ask_json(webui.port)[0] == 503 and history() == {"readings": readings}
 
@@ -320,7 +321,8 @@ def test_no_path_leads_out_of_the_folders(site):
     for path in ("../secret.txt", "sub/../../secret.txt", "../files-private/x", "../files/../secret.txt",
                  "assets/../secret.txt", "assets/../../secret.txt", "assets/../assets-private/x",
                  "./../secret.txt", f"{root}/secret.txt", f"/{root}/secret.txt", f"assets/{root}/secret.txt",
-                 "../../../../../../../../../../etc/passwd", "assets//etc/passwd"):
+                 "../../../../../../../../../../etc/passwd", "assets//etc/passwd",
+                 "../files/index.html", "sub/../index.html", "..", "assets/dygraphs/../index.html"):
         for dress, dressed in (("", ""), (".", "%2e"), ("..", ".%2E"), ("/", "%2f"), ("/", "//"),
                                ("../", "..%5c"), ("..", "%252e%252e"), ("..", "%c0%ae%c0%ae"), ("t", "%74")):
             for target in ("/{}", "/{}%00.html", "/{}?x=/index.html", "http://webui/{}"):

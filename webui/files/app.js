@@ -2,7 +2,7 @@
 
 import { Graph } from "./graph.js";
 import { follow, history } from "./reader.js";
-import { SETTLING, Series } from "./series.js";
+import { SETTLING, SHORTEST_STEP, Series } from "./series.js";
 import * as words from "./words.js";
 
 const byId = (id) => document.getElementById(id);
@@ -14,6 +14,8 @@ function say(id, text) {
 }
 
 const series = new Series();
+/** What was read before the page was opened, until its first reading. */
+const past = await history("history");
 const announcer = new words.Announcer();
 const graph = globalThis.Dygraph ? new Graph(byId("graph"), showMoment) : null;
 /** Seconds by which the server's clock is ahead of this one, as of the last reading. */
@@ -39,6 +41,8 @@ function showSpeeds({ speed, average }) {
 }
 
 function onReading(reading) {
+  // One that somebody else has made just now is too close to this one.
+  for (const each of past.splice(0)) if (reading.time - each.time >= SHORTEST_STEP) series.add(each);
   ahead = reading.time - Date.now() / 1000;
   const row = series.add(reading);
   showState("live");
@@ -59,5 +63,4 @@ function onTrouble(trouble) {
 }
 
 if (!graph) byId("graph").textContent = "The chart library could not be loaded, so there is no graph.";
-for (const reading of await history("history")) series.add(reading);
 follow("json", onReading, onTrouble);

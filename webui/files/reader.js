@@ -57,7 +57,13 @@ export async function history(url) {
   try {
     const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
     const { readings } = JSON.parse(await response.text());
-    return readings.map(([now, hashes]) => parse(response.status, JSON.stringify({ coins: 0, hashes, now })));
+    return readings.flatMap(([now, hashes]) => {
+      try {
+        return [parse(response.status, JSON.stringify({ coins: 0, hashes, now }))];
+      } catch {
+        return [];
+      }
+    });
   } catch {
     return [];
   }

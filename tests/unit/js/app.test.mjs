@@ -75,6 +75,7 @@ it("the dashboard shows readings and errors, and recovers", async () => {
 
 it("a page that has just been opened shows what was read before", async () => {
   const readings = Array.from({ length: 10 }, (_, second) => [6990 + second, String(10 * second)]);
+  readings.push([6999.8, "98"]);
   const page = await openDashboard(class extends FakeDygraph {}, JSON.stringify({ readings }));
   assert.deepEqual((await page.read(7000, 100)).slice(0, 2), ["~10.0 hashes/second", "10.00"]);
 });

@@ -52,7 +52,7 @@ it("the history is what others have read, and nothing from a web UI that keeps n
   answer(200, '{"readings":[[1.5,null],[2.5,"4"]]}');
   assert.deepEqual(await history("history"), [{ time: 1.5, hashes: 0, coins: 0 }, { time: 2.5, hashes: 4, coins: 0 }]);
   for (const [status, text] of [[404, "<html>"], [404, "{}"], [500, '{"readings":[[1,"4"]]}'],
-    [200, '{"readings":[["soon","4"]]}']]) {
+    [200, '{"readings":[["soon","4"],[1,"abc"]]}']]) {
     answer(status, text);
     assert.deepEqual(await history("history"), []);
   }
