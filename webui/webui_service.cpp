@@ -45,6 +45,11 @@ void AddCommonHeaders(HttpResponse& response) {
   response.headers.emplace_back("Referrer-Policy", "no-referrer");
 }
 
+void AddHeadersOfReadings(HttpResponse& response) {
+  AddCommonHeaders(response);
+  response.headers.emplace_back("Cache-Control", "no-store");
+}
+
 void AnswerFile(const std::shared_ptr<OpenFile>& file, std::string_view path, HttpResponse& response) {
   AddCommonHeaders(response);
   // An edited file shows on reload.
@@ -96,8 +101,7 @@ Routes WebuiService::MakeRoutes() {
 }
 
 void WebuiService::AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response) {
-  AddCommonHeaders(response);
-  response.headers.emplace_back("Cache-Control", "no-store");
+  AddHeadersOfReadings(response);
   try {
     const Counters counters = counters_.Read(asked);
     nlohmann::ordered_json json;
@@ -129,8 +133,7 @@ void WebuiService::ForgetBefore(double time) {
 }
 
 void WebuiService::AnswerHistory(HttpResponse& response) {
-  AddCommonHeaders(response);
-  response.headers.emplace_back("Cache-Control", "no-store");
+  AddHeadersOfReadings(response);
   nlohmann::ordered_json readings = nlohmann::ordered_json::array();
   {
     const std::lock_guard lock(mutex_);

@@ -66,11 +66,9 @@ void Convert(HttpResponse from, httplib::Response& to) {
 /// (https://www.w3.org/TR/server-timing/).
 std::string ServerTiming(const RequestRecord& record) {
   using Milliseconds = std::chrono::duration<double, std::milli>;
-  const auto begun = record.begun.value_or(record.queued);
   std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), "queue;dur=%.1f, work;dur=%.1f",
-                Milliseconds(record.Waited()).count(),
-                Milliseconds(std::chrono::steady_clock::now() - begun).count());
+                Milliseconds(record.Waited()).count(), Milliseconds(record.Served()).count());
   return text.data();
 }
 
@@ -178,6 +176,8 @@ class Exchange::Httplib final : public httplib::Server {
       // httplib gives it to HEAD alone, and there are no ranges.
       response.headers.erase("Accept-Ranges");
       connection_->record.status = response.status;
+      // As far as its times are known now; HttpServer notes the end.
+      connection_->record.ready = std::chrono::steady_clock::now();
       response.set_header("Server-Timing", ServerTiming(connection_->record));
       body_bytes_ = request.method == "HEAD" ? 0 : response.body.size();
     });
