@@ -1,3 +1,6 @@
+#include <chrono>
+#include <future>
+#include <string>
 #include <thread>
 
 #include "common/metrics.h"
@@ -25,6 +28,9 @@ constexpr dockercoins::Program kProgram = {
     .has_service_port = false,
 };
 
+/// Later than a Miner's last attempt, and before StopSignal ends the process.
+constexpr auto kLastWords = std::chrono::milliseconds(650);
+
 void Run() {
   using namespace dockercoins;
   StopSignal stop;
@@ -39,14 +45,22 @@ void Run() {
   AdminServer admin(settings, metrics, log);
 
   HttpServices services(rng_url, hasher_url, stop.token());
+  const std::string server = redis_url.server.ToString();
   RedisLedger ledger(redis_url);
   SystemTimer timer;
   Miner miner(services, ledger, timer, metrics, log, delay);
 
   admin.Start();
-  const std::jthread mining([&] { miner.Run(stop.token()); });
+  std::promise<void> ended;
+  const std::jthread mining([&] {
+    miner.Run(stop.token());
+    ended.set_value();
+  });
   stop.Wait();
   admin.SetNotReady("the worker is stopping");
+  if (ended.get_future().wait_for(kLastWords) == std::future_status::timeout) {
+    log.Error("Not stored at the end: " + server + ": no reply in time");
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@ Namespace   a separate network, with names and name servers for the test; needs 
 FakeDns     the name server in it, which may be silent
 """
 
+import concurrent.futures
 import contextlib
 import ctypes
 import hashlib
@@ -273,19 +274,20 @@ class Namespace:
             file.write("127.0.0.1 localhost\n" + text)
             file.truncate()
 
+    def inside(self, call):
+        """What call() returns in this network. What it opens stays there."""
+        def enter():  # in a thread, so that only that one moves. (os.setns came with Python 3.12.)
+            with open(f"/proc/{self.pid}/ns/net", encoding="ascii") as namespace:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0x40000000):  # CLONE_NEWNET
+                    raise OSError(ctypes.get_errno(), "setns")
+            return call()
+
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            return thread.submit(enter).result()
+
     def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
         """A new socket in this network, for the test."""
-        made = []
-
-        def make():  # in a thread, so that only that one moves. (os.setns came with Python 3.12.)
-            with open(f"/proc/{self.pid}/ns/net", encoding="ascii") as namespace:
-                if ctypes.CDLL(None).setns(namespace.fileno(), 0x40000000) == 0:  # CLONE_NEWNET
-                    made.append(socket.socket(family, kind))
-
-        maker = threading.Thread(target=make)
-        maker.start()
-        maker.join()
-        return made[0]
+        return self.inside(lambda: socket.socket(family, kind))
 
 
 def _family(address):

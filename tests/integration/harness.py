@@ -324,11 +324,13 @@ class Redis:
     Every write is on disk before it is acknowledged, so that .stop() or .kill() and .start() keep the data.
     .pause() makes it hang, .resume() ends that. .command("HSET", "wallet", "x", b"\\xff") sends one;
     replies are int, bytes, None or lists of these, an error reply raises RedisError.
+    With a fakes.Namespace it runs there, for every address, on port 6379.
     """
 
-    def __init__(self, *options):
+    def __init__(self, *options, namespace=None):
         self.options = list(options)
-        self.port = free_port()
+        self.namespace = namespace
+        self.port = 6379 if namespace else free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.folder = None
         self.process = None
@@ -345,10 +347,12 @@ class Redis:
 
     def start(self):
         """Starts it (again on the same port) and waits until it replies."""
-        options = (f"--port {self.port} --bind 127.0.0.1 --dir {self.folder} --appendonly yes --appendfsync always "
+        reach = "* --protected-mode no" if self.namespace else "127.0.0.1"
+        options = (f"--port {self.port} --bind {reach} --dir {self.folder} --appendonly yes --appendfsync always "
                    "--daemonize no --databases 16 --maxclients 5000 --loglevel warning --save")
-        self.process = subprocess.Popen(["redis-server", *options.split(), "", *self.options], env={"PATH": PATH},
-                                        stdin=subprocess.DEVNULL)
+        prefix = self.namespace.prefix if self.namespace else []
+        self.process = subprocess.Popen([*prefix, "redis-server", *options.split(), "", *self.options],
+                                        env={"PATH": PATH}, stdin=subprocess.DEVNULL)
         eventually(self._answers, 10, 0.02, "redis-server")
 
     def _answers(self):
@@ -383,7 +387,10 @@ class Redis:
     def command(self, *words, timeout=10.0):
         """Sends one command over a persistent connection, and returns the reply."""
         if self._connection is None:
-            self._connection = open_socket(self.port, timeout=timeout)
+            def connect():
+                return open_socket(self.port, timeout=timeout)
+
+            self._connection = self.namespace.inside(connect) if self.namespace else connect()
             self._buffer = self._connection.makefile("rb")
         words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
         try:

@@ -216,6 +216,14 @@ TROUBLES = {
 }
 
 
+def test_a_worker_that_redis_keeps_waiting_at_its_end_says_so(redis):
+    with Mine(redis) as mine:
+        mine.play(range(5), Mine.hang, 0.3)
+        assert mine.worker.stop()[0] == 0
+        assert re.fullmatch(r"ERROR:worker:Not stored at the end: 127\.0\.0\.1:\d+: no reply in time",
+                            mine.worker.lines[-1])
+
+
 @pytest.mark.parametrize("trouble", [
     pytest.param(name, marks=pytest.mark.slow if "longer" in name else ()) for name in TROUBLES])
 def test_what_redis_could_not_store_is_stored_once_as_soon_as_it_can(redis, trouble):

@@ -1,0 +1,229 @@
+"""Chaos: 20 workers mine while all around them, and they themselves, fail at random moments. Nothing is lost.
+
+Machines have their own networks; see switch.py. A round lasts 100 s and has a seed, which decides what fails, when and how
+long.
+
+DOCKERCOINS_SEED    the first round's seed; default 1
+DOCKERCOINS_ROUNDS  how many rounds, each with the next seed; default 1
+"""
+
+import collections
+import contextlib
+import hashlib
+import heapq
+import os
+import random
+import re
+import signal
+import time
+
+import pytest
+
+from harness import NAMESPACES, Redis, Service, counted, eventually, run, wallet
+from machines import Network
+
+SEED = int(os.environ.get("DOCKERCOINS_SEED") or 1)
+ROUNDS = int(os.environ.get("DOCKERCOINS_ROUNDS") or 1)
+SECONDS = 100
+WORKERS, PER_MACHINE = 20, 5
+MORTAL = 10  # so many of the workers are also stopped and killed
+HARDLY, LONG = (0.2, 0.5, 1, 2, 4), (6, 15)  # seconds that a fault lasts
+UPSTREAMS = ("rng", "hasher", "redis")
+TOLD = re.compile(r"^INFO:worker:(\d+) units of work done", re.MULTILINE)
+# The connection was there. (Dialer's reasons begin with a small letter.)
+BROKE = re.compile(r"^ERROR:worker:(?:In work loop|Not stored at the end): redis:6379: (?!LOADING)[A-Z]", re.MULTILINE)
+
+
+def updates(worker):
+    return [int(number) for number in TOLD.findall(worker.log)]
+
+
+def sent_again(worker):
+    """At most so many loops of this worker are counted twice: the next update after each connection that broke."""
+    return sum(int(found.group(1)) for part in BROKE.split(worker.log)[1:] if (found := TOLD.search(part)))
+
+
+class Round(contextlib.ExitStack):
+    """The application on machines of its own, and what happens to it."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.random = random.Random(seed)
+        hosts = [f"workers{number}" for number in range(WORKERS // PER_MACHINE)]
+        self.network = self.enter_context(Network(seed, *UPSTREAMS, *hosts))
+        self.running = {}  # a Service or Redis by name
+        self.ended = []  # workers, with what they had done when they were told to end, and how
+        self.last = {"soft": 0.0, "hard": 0.0}  # when the last fault of a kind ended
+        self.faults = collections.Counter()
+        for name in (*UPSTREAMS, *(f"worker{number}" for number in range(WORKERS))):
+            self.start(name)
+
+    def host(self, name):
+        if name in self.network.machines:
+            return name
+        return f"workers{int(name.removeprefix('worker')) // PER_MACHINE}"
+
+    def machine(self, name):
+        return self.network.machines[self.host(name)]
+
+    def start(self, name):
+        machine = self.machine(name)
+        if name == "redis":
+            if name not in self.running:
+                self.running[name] = self.enter_context(Redis(namespace=machine))
+            elif self.running[name].process.poll() is not None:
+                self.running[name].start()
+            return
+        settings = {"DELAY_MS": 5, "BIND_ADDRESS": "0.0.0.0", "prefix": machine.prefix, "admin": True}
+        if name in UPSTREAMS:
+            settings["PORT"] = 80
+        self.running[name] = self.enter_context(Service(re.sub(r"\d", "", name), **settings))
+        if not name.startswith("worker"):
+            assert self.running[name].port
+
+    # ------------------------------------------------------------------------------------------------ faults
+
+    def end(self, name, how):
+        """How: "stop" or "kill"."""
+        if name.startswith("worker"):
+            self.ended.append((self.running[name], self.loops(name), how))
+        status = getattr(self.running[name], how)()
+        assert status is None or status[0] == 0
+
+    def move(self, name):
+        self.end(name, "kill")
+        self.machine(name).move(self.network.fresh_address())
+        self.network.publish(name)
+
+    def signal(self, name, number):
+        self.running[name].process.send_signal(number)
+
+    def choose(self):
+        """(kind, "soft" or "hard", victim, action, its undoing). In a hard one a peer vanishes without a reset."""
+        pick = self.random.choice
+        name = pick((*UPSTREAMS, *UPSTREAMS, f"worker{pick(range(WORKERS))}"))
+        mortal = name in UPSTREAMS or int(name.removeprefix("worker")) < MORTAL
+        host, network = self.host(name), self.network
+        faults = [("freeze", "soft", name, lambda: self.signal(name, signal.SIGSTOP),
+                   lambda: self.signal(name, signal.SIGCONT)),
+                  ("loss", "hard", host, lambda: network.weather(host, loss=0.3), lambda: network.weather(host)),
+                  ("black hole", "hard", host, lambda: network.weather(host, loss=1), lambda: network.weather(host)),
+                  ("delay", "soft", host, lambda: network.weather(host, delay=0.2), lambda: network.weather(host)),
+                  ("resets", "soft", host, lambda: self.machine(name).reset_connections("--insert"),
+                   lambda: self.machine(name).reset_connections("--delete")),
+                  ("silent name server", "soft", "names", lambda: setattr(network.names, "silent", True),
+                   lambda: setattr(network.names, "silent", False))]
+        if mortal:
+            faults += [("stop", "soft", name, lambda: self.end(name, "stop"), lambda: self.start(name)),
+                       ("kill", "soft", name, lambda: self.end(name, "kill"), lambda: self.start(name))] * 2
+        if name in UPSTREAMS:
+            faults.append(("move", "hard", name, lambda: self.move(name), lambda: self.start(name)))
+        return pick(faults)
+
+    def play(self, seconds):
+        begun = time.monotonic()
+        suffering, undoings, number = set(), [], 0
+        while time.monotonic() < begun + seconds or undoings:
+            kind, hardness, victim, act, undo = self.choose()
+            others = {victim, self.host(victim)} if victim != "names" else {victim}
+            if time.monotonic() < begun + seconds and not others & suffering and (kind != "move" or len(undoings) == 0):
+                act()
+                self.faults[kind] += 1
+                suffering |= others
+                lasts = self.random.choice(LONG if self.random.random() < 0.1 else HARDLY)
+                print(f"after {time.monotonic() - begun:.1f} s: {kind} of {victim} for {lasts} s")
+                number += 1
+                end = min(time.monotonic() + lasts, begun + seconds)
+                heapq.heappush(undoings, (end, number, undo, others, hardness))
+            until = time.monotonic() + self.random.uniform(0.1, 1.5)
+            while undoings and undoings[0][0] <= until or time.monotonic() >= begun + seconds and undoings:
+                when, _, undo, others, hardness = heapq.heappop(undoings)
+                time.sleep(max(0, when - time.monotonic()))
+                undo()
+                suffering -= others
+                self.last[hardness] = time.monotonic()
+            time.sleep(max(0, until - time.monotonic()))
+
+    # ------------------------------------------------------------------------------------------- what is seen
+
+    def workers(self):
+        return [name for name in self.running if name.startswith("worker")]
+
+    def metric(self, name, metric):
+        result = run("worker", "--metrics", prefix=self.machine(name).prefix,
+                     ADMIN_PORT=self.running[name].admin_port)
+        return float(re.search(rf"^{metric} (\S+)$", result.stdout, re.MULTILINE).group(1))
+
+    def loops(self, name):
+        return int(self.metric(name, "dockercoins_loops_total"))
+
+    def usage(self, name):
+        """(descriptors, threads, memory in KiB): the least of some moments."""
+        pid = self.running[name].process.pid
+        seen = []
+        for _ in range(10):
+            status = open(f"/proc/{pid}/status", encoding="ascii").read()
+            threads, memory = (int(re.search(rf"^{key}:\s+(\d+)", status, re.MULTILINE).group(1))
+                               for key in ("Threads", "RssAnon"))
+            seen.append((len(os.listdir(f"/proc/{pid}/fd")), threads, memory))
+            time.sleep(0.02)
+        return tuple(map(min, zip(*seen)))
+
+    def await_progress(self, names, seconds):
+        """Until each of these workers has mined; the seconds that it took."""
+        begun = time.monotonic()
+        before = {name: self.loops(name) for name in names}
+        missing = set(names)
+
+        def all_have_mined():
+            missing.difference_update([name for name in missing if self.loops(name) > before[name]])
+            return not missing
+
+        eventually(all_have_mined, seconds, 0.1, "progress of every worker")
+        return time.monotonic() - begun
+
+
+@pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
+@pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
+def test_after_chaos_nothing_is_lost_and_everybody_mines(seed, record_property):
+    print(f"DOCKERCOINS_SEED={seed}")
+    with Round(seed) as chaos:
+        workers = chaos.workers()
+        chaos.await_progress(workers, 10)
+        time.sleep(2)
+        before = [chaos.usage(name) for name in workers[MORTAL:]]
+        chaos.play(SECONDS)
+
+        healed = time.monotonic()
+        limit = max(chaos.last["soft"] + 15, chaos.last["hard"] + 40) - healed
+        recovered = chaos.await_progress(workers, limit)
+
+        # Without rng there are no more loops, and what was done is stored before the next attempt.
+        chaos.end("rng", "kill")
+        eventually(lambda: all(chaos.metric(name, "dockercoins_loops_unstored") == 0 for name in workers), 15, 0.2,
+                   "all loops stored")
+        after = [chaos.usage(name) for name in workers[MORTAL:]]
+        living = [chaos.running[name] for name in workers]
+        in_redis, coins = counted(chaos.running["redis"]), wallet(chaos.running["redis"])
+        least = sum(map(chaos.loops, workers)) + sum(sum(updates(worker)) for worker, _, _ in chaos.ended)
+        twice = sum(map(sent_again, living))
+        unsure = 0
+        for worker, done, how in chaos.ended:
+            stored = sum(updates(worker))
+            if how == "kill" or "Not stored at the end" in worker.log:
+                unsure += max(done - stored, 0) + 5  # loops between the question and the end
+            else:
+                assert stored >= done, f"{worker.name} lost {done - stored} when it was stopped"
+            unsure += sent_again(worker)
+        figures = {"seed": seed, "faults": dict(chaos.faults), "in Redis": in_redis, "least": least, "twice": twice,
+                   "unsure": unsure, "coins": len(coins), "all mine again after, s": round(recovered, 1),
+                   "of, s": round(limit, 1),
+                   "memory of a worker, KiB": [max(usage[2] for usage in usages) for usages in (before, after)]}
+        print(figures)
+        record_property("chaos", str(figures))
+        assert least <= in_redis <= least + twice + unsure
+        assert [hashlib.sha256(value).hexdigest().encode() for value in coins.values()] == list(coins)
+        stored = {name.decode()[:8] for name in coins}
+        assert {name for worker in living for name in re.findall(r"Coin found: (0\w{7})", worker.log)} <= stored
+        for (descriptors, threads, memory), used in zip(after, before):
+            assert descriptors <= min(before)[0] and threads <= used[1] and memory < used[2] + 1024, (before, after)
