@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A real Docker engine, both Composes and the base images for end-to-end tests, as root on Debian 12 or 13.
+"""A real Docker engine, both Composes, Buildx and the base images for end-to-end tests, as root on Debian 12 or 13.
 
   tests/e2e/docker_engine.py start   installs what is missing, starts dockerd unless an engine responds
   tests/e2e/docker_engine.py stop    ends the dockerd that "start" has started
@@ -26,6 +26,7 @@ STATE = os.path.join(REPO, "build", "e2e")
 PID = pathlib.Path(STATE, "dockerd.pid")
 COMPOSE_1 = "1.29"
 COMPOSE_2 = "2.26"
+BUILDX = "0.13"
 # Debian's programs first: a newer docker from elsewhere may not fit this engine.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 PACKAGES = {"/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables", "/usr/sbin/debootstrap": "debootstrap"}
@@ -144,11 +145,11 @@ def compose_1():
     return path if COMPOSE_1 in run(path, "version", "--short") else None
 
 
-def compose_2():
-    """Path of Compose 2.26, unpacked from Debian 13's package."""
-    path = os.path.join(STATE, "docker-compose", "docker-compose")
+def plugin(name, version):
+    """Path of a plugin of the docker command, unpacked from Debian 13's package of that name."""
+    path = os.path.join(STATE, name, name)
     if not os.path.exists(path):
-        say("fetching Compose 2")
+        say(f"fetching {name} {version}")
         with tempfile.TemporaryDirectory() as folder:
             archive, _ = mirrors()
             sources = pathlib.Path(folder, "trixie.list")
@@ -164,14 +165,22 @@ def compose_2():
                 for writable in (folder, f"{folder}/lists/partial"):
                     shutil.chown(writable, "_apt")
             run(*apt_get, "update")
-            run(*apt_get, "download", "docker-compose", cwd=folder)
-            run("dpkg-deb", "-x", *glob.glob(f"{folder}/docker-compose_*.deb"), f"{folder}/x")
+            run(*apt_get, "download", name, cwd=folder)
+            run("dpkg-deb", "-x", *glob.glob(f"{folder}/{name}_*.deb"), f"{folder}/x")
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            shutil.copy2(f"{folder}/x/usr/libexec/docker/cli-plugins/docker-compose", path + ".new")
+            shutil.copy2(f"{folder}/x/usr/libexec/docker/cli-plugins/{name}", path + ".new")
         os.rename(path + ".new", path)
-    if COMPOSE_2 not in run(path, "version", "--short"):
-        raise RuntimeError(f"{path} is not Compose {COMPOSE_2}")
+    if f" {version}." not in run(path, "version").replace(" v", " "):
+        raise RuntimeError(f"{path} is not {name} {version}")
     return path
+
+
+def compose_2():
+    return plugin("docker-compose", COMPOSE_2)
+
+
+def buildx():
+    return plugin("docker-buildx", BUILDX)
 
 
 def engine_answers():
@@ -295,6 +304,7 @@ def start():
         ensure_built(pinned_image("prom/prometheus", "docker-compose.metrics.yml"), PROMETHEUS)
         compose_1()
         compose_2()
+        buildx()
     except BaseException:
         if started:
             stop_engine()

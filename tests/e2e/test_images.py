@@ -20,16 +20,20 @@ def test_the_expensive_part_of_the_four_builds_is_the_same():
     assert len(parts) == 1 and "scripts/install-deps --yes build" in parts.pop()
 
 
-@pytest.fixture(params=["classic", pytest.param("buildkit", marks=pytest.mark.release)])
-def tag(request, built, compose_2, figure):
+@pytest.fixture(params=["classic", *(pytest.param(name, marks=pytest.mark.release) for name in ("buildkit", "bake"))])
+def tag(request, engine, docker, built, compose_2, figure):
     """The tag of the images made by one of the builders."""
     if request.param == "classic":
         figure("build, s (0 or so when nothing has changed)", f"{built[1]:.0f}")
         assert built[1] < 960  # 4 minutes are promised for two idle CPUs
         return "v0.1"
-    run(*compose_2.command, "build", cwd=compose_2.folder, env={**compose_2.environment, "TAG": "v0.1-buildkit"},
-        timeout=1500)
-    return "v0.1-buildkit"
+    command = [*compose_2.command, "build"]
+    if request.param == "bake":
+        native = docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
+        command = [engine.buildx(), "bake", "--load", "--set", f"*.platform={native}"]
+    name = f"v0.1-{request.param}"
+    run(*command, cwd=compose_2.folder, env={**compose_2.environment, "TAG": name}, timeout=1500)
+    return name
 
 
 def test_an_image_is_small_holds_one_program_and_says_what_it_is(docker, tag, figure):
@@ -136,7 +140,14 @@ def test_a_slower_worker_is_one_command_and_the_build_context_is_small(docker, b
         assert unit in ("B", "kB") and float(size) < 700
 
 
-def test_registry_and_tag_name_the_images(compose_1):
-    environment = {**compose_1.environment, "REGISTRY": "there/me", "TAG": "v9"}
-    shown = run(*compose_1.command, "config", cwd=compose_1.folder, env=environment).stdout
-    assert sorted(re.findall(r"image: (there\S+)", shown)) == sorted(f"there/me/{name}:v9" for name in SERVICES)
+@pytest.mark.parametrize("settings, form", [
+    ({}, PREFIX + "/{}:v0.1"), ({"REGISTRY": "there/me", "TAG": "v9"}, "there/me/{}:v9")])
+def test_registry_and_tag_name_the_images_for_compose_and_for_bake(engine, compose_1, settings, form):
+    names = sorted(map(form.format, SERVICES))
+    options = {"cwd": compose_1.folder, "env": {**compose_1.environment, **settings}}
+    shown = run(*compose_1.command, "config", **options).stdout
+    assert sorted(re.findall(rf"image: (\S+/(?:{'|'.join(SERVICES)}):\S+)", shown)) == names
+    plan = json.loads(engine.run(engine.buildx(), "bake", "--print", **options))
+    targets = [plan["target"][name] for name in plan["group"]["default"]["targets"]]
+    assert sorted(target["tags"][0] for target in targets) == names
+    assert all(target["platforms"] == ["linux/amd64", "linux/arm64"] for target in targets)

@@ -20,7 +20,7 @@ import time
 import pytest
 
 from clients import Answer, answer_after_sending, ask, collect, http, open_socket, raw, read_to_end
-from waiting import BIN, REPO, SANITIZED, SLOW, STOPS_WITHIN, eventually, scale
+from waiting import BIN, EMULATED, REPO, SANITIZED, SLOW, STOPS_WITHIN, eventually, scale
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SANITIZER_REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
@@ -98,7 +98,8 @@ def in_network_of(pid, *command, **options):
 # -------------------------------------------------------------------------------------------------- processes
 
 # Sanitizers of older compilers fail with today's wide address space randomisation, so it is off for them.
-PERSONALITY = ["setarch", "-R"] if SANITIZED and _succeeds("setarch", "-R", "true") else []
+LAUNCHER = (["qemu-aarch64"] if EMULATED else
+            ["setarch", "-R"] if SANITIZED and _succeeds("setarch", "-R", "true") else [])
 
 
 def base_environment():
@@ -118,7 +119,7 @@ def binary(name):
 
 def run(name, *args, prefix=(), path=None, timeout=20, **env):
     """Runs a binary with only the given environment. For what ends by itself: flags, bad settings."""
-    return subprocess.run([*prefix, *PERSONALITY, path or binary(name), *args], capture_output=True, text=True,
+    return subprocess.run([*prefix, *LAUNCHER, path or binary(name), *args], capture_output=True, text=True,
                           env=base_environment() | {key: str(value) for key, value in env.items()},
                           timeout=scale(timeout), stdin=subprocess.DEVNULL, check=False)
 
@@ -147,7 +148,7 @@ class Service:
         settings.update(env)
         self.admin_port = int(settings["ADMIN_PORT"] or 0) or None
         self.env = base_environment() | {key: str(value) for key, value in settings.items() if value is not None}
-        self.command = [*prefix, *PERSONALITY, path or binary(name)]
+        self.command = [*prefix, *LAUNCHER, path or binary(name)]
         self._pipe_size = pipe_size or -1
         self.lines = []  # both streams, in order
         self.stdout = []

@@ -1,7 +1,7 @@
 """How long tests wait, and how much longer for slow programs.
 
 DOCKERCOINS_BIN   folder of the four binaries; default build/release/bin of this repository
-DOCKERCOINS_SLOW  1: wider time bounds; the default for binaries in an asan or tsan folder
+DOCKERCOINS_SLOW  1: wider time bounds; the default for binaries in an asan, tsan or arm64 folder
 """
 
 import os
@@ -11,11 +11,12 @@ import time
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.path.abspath(os.environ.get("DOCKERCOINS_BIN") or os.path.join(REPO, "build/release/bin"))
 SANITIZED = bool(re.search(r"asan|tsan", BIN))
-SLOW = SANITIZED or os.environ.get("DOCKERCOINS_SLOW", "0") not in ("", "0")
+EMULATED = "arm64" in BIN  # they run under QEMU
+SLOW = SANITIZED or EMULATED or os.environ.get("DOCKERCOINS_SLOW", "0") not in ("", "0")
 
 
 def scale(seconds):
-    """An upper bound in seconds, wider for instrumented binaries, which are slow."""
+    """An upper bound in seconds, wider for instrumented and emulated binaries, which are slow."""
     return seconds * 4 if SLOW else seconds
 
 
