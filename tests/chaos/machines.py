@@ -49,9 +49,8 @@ class Machine(Namespace):
         self.address = address
 
     def reset_connections(self, action):
-        """"--insert": each packet of TCP to this machine is answered with a reset. "--delete": no longer."""
-        self.run("iptables", "-w", action, "INPUT", "!", "-i", "lo", "-p", "tcp", "-j", "REJECT", "--reject-with",
-                 "tcp-reset")
+        """After "--insert" every TCP packet to this machine gets a reset; after "--delete" no longer."""
+        self.run("iptables", "-w", action, *"INPUT ! -i lo -p tcp -j REJECT --reject-with tcp-reset".split())
 
 
 class Network(contextlib.ExitStack):
@@ -65,7 +64,7 @@ class Network(contextlib.ExitStack):
         ends = [machine.end for machine in (*self.machines.values(), server)]
         self._switch = self.enter_context(subprocess.Popen(
             [sys.executable, SWITCH, str(seed), *map(str, ends)], pass_fds=ends, stdin=subprocess.PIPE, text=True))
-        self.names = self.enter_context(FakeDns(server, address=NAME_SERVER))  # knows each by its name
+        self.names = self.enter_context(FakeDns(server, address=NAME_SERVER))
         for name in names:
             self.publish(name)
 

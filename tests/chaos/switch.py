@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A network switch for machines whose network interfaces are TUN devices: switch.py SEED FD...
+"""A network switch for machines whose interfaces are TUN devices: switch.py SEED FD...
 
-Each FD is one machine's end. A line "INDEX LOSS DELAY" on stdin changes what happens to the packets from and to the
-machine of that index: each is lost with probability LOSS, else delayed by 0 to DELAY seconds, and so reordered. It ends with
-stdin.
+Each FD is one machine's end. A line "INDEX LOSS DELAY" on stdin says what happens to the packets from and to the
+machine of that index: each is lost with probability LOSS, else delayed by 0 to DELAY seconds, and so reordered.
+It ends with stdin.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ chance = random.Random(int(sys.argv[1]))
 ends = [int(argument) for argument in sys.argv[2:]]
 weather = [(0.0, 0.0)] * len(ends)  # by index: loss, delay
 place = {}  # index by IPv4 address, learned from what it sends
-late = []  # a heap of (time, number, index, packet)
+late = []  # a heap of (time, a random number, index, packet)
 selector = selectors.DefaultSelector()
 
 
@@ -42,7 +42,8 @@ def receive(source):
             if loss and chance.random() < loss:
                 continue
             if delay:
-                heapq.heappush(late, (time.monotonic() + chance.uniform(0, delay), chance.random(), target, packet))
+                when = time.monotonic() + chance.uniform(0, delay)
+                heapq.heappush(late, (when, chance.random(), target, packet))
             else:
                 pass_on(target, packet)
 

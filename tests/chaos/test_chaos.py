@@ -1,6 +1,6 @@
 """Chaos: 20 workers mine while all around them, and they themselves, fail at random moments. Nothing is lost.
 
-Machines have their own networks; see switch.py. A round lasts 100 s and has a seed, which decides what fails, when and how
+Machines have a network of their own; see machines.py. A round lasts 100 s. Its seed decides what fails, when and how
 long.
 
 DOCKERCOINS_SEED    the first round's seed; default 1
@@ -31,7 +31,7 @@ HARDLY, LONG = (0.2, 0.5, 1, 2, 4), (6, 15)  # seconds that a fault lasts
 UPSTREAMS = ("rng", "hasher", "redis")
 TOLD = re.compile(r"^INFO:worker:(\d+) units of work done", re.MULTILINE)
 # The connection was there. (Dialer's reasons begin with a small letter.)
-BROKE = re.compile(r"^ERROR:worker:(?:In work loop|Not stored at the end): redis:6379: (?!LOADING)[A-Z]", re.MULTILINE)
+BROKE = re.compile(r"^ERROR:worker:[IN][a-z ]+: redis:6379: (?!LOADING)[A-Z]", re.MULTILINE)
 
 
 def updates(worker):
@@ -52,7 +52,7 @@ class Round(contextlib.ExitStack):
         hosts = [f"workers{number}" for number in range(WORKERS // PER_MACHINE)]
         self.network = self.enter_context(Network(seed, *UPSTREAMS, *hosts))
         self.running = {}  # a Service or Redis by name
-        self.ended = []  # workers, with what they had done when they were told to end, and how
+        self.ended = []  # (worker, the loops that it had done before, how)
         self.last = {"soft": 0.0, "hard": 0.0}  # when the last fault of a kind ended
         self.faults = collections.Counter()
         for name in (*UPSTREAMS, *(f"worker{number}" for number in range(WORKERS))):
@@ -104,11 +104,12 @@ class Round(contextlib.ExitStack):
         name = pick((*UPSTREAMS, *UPSTREAMS, f"worker{pick(range(WORKERS))}"))
         mortal = name in UPSTREAMS or int(name.removeprefix("worker")) < MORTAL
         host, network = self.host(name), self.network
+        clear = lambda: network.weather(host)  # noqa: E731
         faults = [("freeze", "soft", name, lambda: self.signal(name, signal.SIGSTOP),
                    lambda: self.signal(name, signal.SIGCONT)),
-                  ("loss", "hard", host, lambda: network.weather(host, loss=0.3), lambda: network.weather(host)),
-                  ("black hole", "hard", host, lambda: network.weather(host, loss=1), lambda: network.weather(host)),
-                  ("delay", "soft", host, lambda: network.weather(host, delay=0.2), lambda: network.weather(host)),
+                  ("loss", "hard", host, lambda: network.weather(host, loss=0.3), clear),
+                  ("black hole", "hard", host, lambda: network.weather(host, loss=1), clear),
+                  ("delay", "soft", host, lambda: network.weather(host, delay=0.2), clear),
                   ("resets", "soft", host, lambda: self.machine(name).reset_connections("--insert"),
                    lambda: self.machine(name).reset_connections("--delete")),
                   ("silent name server", "soft", "names", lambda: setattr(network.names, "silent", True),
@@ -126,7 +127,8 @@ class Round(contextlib.ExitStack):
         while time.monotonic() < begun + seconds or undoings:
             kind, hardness, victim, act, undo = self.choose()
             others = {victim, self.host(victim)} if victim != "names" else {victim}
-            if time.monotonic() < begun + seconds and not others & suffering and (kind != "move" or len(undoings) == 0):
+            possible = not others & suffering and (kind != "move" or not undoings)
+            if time.monotonic() < begun + seconds and possible:
                 act()
                 self.faults[kind] += 1
                 suffering |= others
