@@ -4,8 +4,8 @@
   tests/e2e/docker_engine.py start   installs what is missing, starts dockerd unless an engine responds
   tests/e2e/docker_engine.py stop    ends the dockerd that "start" has started
 
-Everything is done once and kept. A running engine is used, and so is an image that the engine has or can pull.
-Otherwise a substitute of that name is made from Debian packages.
+Everything is done once and kept. A running engine is used (with DOCKER_HOST: the one there), and so is an image that
+the engine has or can pull. Otherwise a substitute of that name is made from Debian packages.
 """
 
 import contextlib
@@ -208,8 +208,9 @@ def start_engine():
         raise Unavailable("no Docker engine answers, and only root can start one")
     os.makedirs(STATE, exist_ok=True)
     log_path = os.path.join(STATE, "dockerd.log")
+    host = [f"--host={os.environ['DOCKER_HOST']}"] if os.environ.get("DOCKER_HOST") else []
     with open(log_path, "ab") as log:
-        process = subprocess.Popen(["dockerd", f"--mtu={mtu()}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        process = subprocess.Popen(["dockerd", f"--mtu={mtu()}", *host], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    start_new_session=True, env=dict(os.environ, PATH=PATH))
     PID.write_text(str(process.pid), "ascii")
     say(f"dockerd started, process {process.pid}, log {log_path}")

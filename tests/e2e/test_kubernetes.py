@@ -1,6 +1,6 @@
 """DockerCoins on a real cluster: that of kubectl's current context, in new namespaces.
 
-Skipped if there is none. The cluster needs the images of v0.1 and Redis:
+Skipped if there is none, but not with DOCKERCOINS_LOAD_IMAGES. The cluster needs the images of v0.1 and Redis:
 
 DOCKERCOINS_LOAD_IMAGES     a command that loads the images, its arguments, onto the cluster's nodes, such as
                             "kind load docker-image"; unset: they are there already, or can be pulled
@@ -127,14 +127,16 @@ class Namespace:
 @pytest.fixture(scope="module")
 def context():
     """The current context of a cluster that responds and has the images."""
+    command = os.environ.get("DOCKERCOINS_LOAD_IMAGES")
+    give_up = pytest.fail if command else pytest.skip
     if not shutil.which("kubectl"):
-        pytest.skip("no cluster: kubectl is not installed")
+        give_up("no cluster: kubectl is not installed")
     try:
         name = platforms.run_command("kubectl", "config", "current-context").strip()
         platforms.run_command("kubectl", f"--context={name}", "--request-timeout=20s", "get", "nodes")
     except lesson.LessonError as reason:
-        pytest.skip(f"no cluster: {reason}")
-    if command := os.environ.get("DOCKERCOINS_LOAD_IMAGES"):
+        give_up(f"no cluster: {reason}")
+    if command:
         subprocess.run([*shlex.split(command), *IMAGES], check=True, timeout=900)
     return name
 

@@ -1,0 +1,165 @@
+"""What rooms without internet and users of a release get, with a registry of our own, and an engine that has nothing."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+
+import pytest
+
+from compose import PREFIX, SERVICES, run
+from harness import eventually, free_port
+
+pytestmark = pytest.mark.release
+
+TAG = "v1.0.0"
+OTHERS = ("redis:7.2.11-alpine", "prom/prometheus:v3.5.0", "jpetazzo/shpod:latest")
+
+
+@contextlib.contextmanager
+def running(command, log):
+    with open(log, "wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+class EmptyEngine:
+    """An engine beside the machine's, with storage of its own and without a network."""
+
+    def __init__(self, stack, environment, *options):
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))  # a socket's path must be short
+        self.environment = {**environment, "DOCKER_HOST": f"unix://{folder}/socket"}
+        log = folder / "log"
+        process = stack.enter_context(running(
+            ["dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid",
+             f"--host=unix://{folder}/socket", "--bridge=none", "--iptables=false", *options], log))
+        eventually(lambda: process.poll() is not None or run(
+            "docker", "version", env=self.environment, check=False).returncode == 0, 60, 0.2, "an engine")
+        assert process.poll() is None, log.read_text()[-2000:]
+        assert self("images", "--quiet") == ""
+
+    def __call__(self, *words, **options):
+        return run("docker", *words, env=self.environment, **options).stdout.strip()
+
+    def ids(self, names):
+        return {name: self("image", "inspect", "--format", "{{.Id}}", name) for name in names}
+
+
+@pytest.fixture
+def stack():
+    with contextlib.ExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty(engine, environment, stack):
+    """empty("--debug"): an engine that has no image, with that option."""
+    return lambda *options: EmptyEngine(stack, environment, *options)
+
+
+@pytest.fixture
+def registry(engine, stack, tmp_path):
+    """host:port of a registry, Debian's docker-registry."""
+    run("apt-get", "download", "docker-registry", cwd=tmp_path)
+    [package] = tmp_path.glob("docker-registry_*.deb")
+    run("dpkg-deb", "-x", str(package), str(tmp_path / "package"))
+    address = f"localhost:{free_port()}"
+    settings = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+                "http": {"addr": address}}
+    (tmp_path / "registry.yml").write_text(json.dumps(settings))
+    process = stack.enter_context(running([tmp_path / "package/usr/bin/docker-registry", "serve",
+                                           tmp_path / "registry.yml"], tmp_path / "registry.log"))
+    eventually(lambda: process.poll() is not None or "listening on" in (tmp_path / "registry.log").read_text(), 20)
+    assert process.poll() is None, (tmp_path / "registry.log").read_text()
+    return address
+
+
+def unpack(bundle, folder):
+    folder.mkdir()
+    run("tar", "-C", str(folder), "-xzf", str(bundle))
+    return folder / "dockercoins"
+
+
+def test_an_engine_that_has_nothing_gets_all_images_from_the_bundle_but_none_from_half_of_it(
+        checkout, environment, docker, built, empty, tmp_path, figure):
+    names = [f"{PREFIX}/{name}:v0.1" for name in SERVICES] + list(OTHERS[:2])
+    bundle = tmp_path / "room.tar.gz"
+    run("scripts/bundle", "--output", str(bundle), "compose", cwd=checkout, env=environment)
+    figure("bundle for Compose, MB", f"{bundle.stat().st_size / 1e6:.0f}")
+    room = empty()
+
+    half = tmp_path / "half.tar.gz"
+    shutil.copy(bundle, half)
+    os.truncate(half, bundle.stat().st_size // 2)
+    (tmp_path / "half").mkdir()
+    assert run("tar", "-C", str(tmp_path / "half"), "-xzf", str(half), check=False).returncode != 0
+    refused = run(str(tmp_path / "half/dockercoins/load"), env=room.environment, check=False)
+    assert refused.returncode == 1 and "load: the bundle is damaged" in refused.stdout
+    assert room("images", "--quiet") == ""
+
+    loaded = run(str(unpack(bundle, tmp_path / "whole") / "load"), env=room.environment).stdout
+    assert "docker-compose up -d" in loaded
+    assert room.ids(names) == {name: docker("image", "inspect", "--format", "{{.Id}}", name) for name in names}
+    for name in SERVICES:
+        assert room("run", "--rm", "--network=none", f"{PREFIX}/{name}:v0.1", "--version").startswith(name)
+
+
+def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, tmp_path):
+    """scripts/release, with images that hold only their SBOM: no program of arm64 can be built or run everywhere."""
+    author = empty(f"--registry-mirror=http://{registry}")  # instead of Docker Hub
+    environment = {**author.environment, "REGISTRY": f"{registry}/me/dockercoins", "TAG": TAG}
+    files = pathlib.Path(checkout, "build/release-files")
+
+    def build(name, service, arch):
+        context = tmp_path / "context"
+        (context / "licenses").mkdir(parents=True, exist_ok=True)
+        (context / f"licenses/{service}.spdx.json").write_text(f"{name} {arch}")
+        (context / "Dockerfile").write_text(f"FROM scratch\nCOPY licenses/{service}.spdx.json /licenses/\nCMD [\"/x\"]\n")
+        author("build", "--quiet", "--platform", f"linux/{arch}", "--tag", name, str(context))
+        return author.ids([name])[name]
+
+    def release(step):
+        return run("scripts/release", step, cwd=checkout, env=environment)
+
+    ids = {}
+    for arch in ("arm64", "amd64"):
+        for service in SERVICES:
+            ids[f"{PREFIX}/{service}:v0.1", arch] = build(f"{registry}/me/dockercoins/{service}:{TAG}", service, arch)
+        release("push")
+    for name in OTHERS:
+        tag = f"{registry}/{name if '/' in name else f'library/{name}'}"
+        for arch in ("arm64", "amd64"):
+            ids[name, arch] = build(f"{tag}-{arch}", "other", arch)
+            author("push", "--quiet", f"{tag}-{arch}")
+        author("manifest", "create", "--insecure", tag, f"{tag}-amd64", f"{tag}-arm64")
+        author("manifest", "push", "--insecure", tag)
+    assert (files / "rng-arm64.spdx.json").read_text() == f"{registry}/me/dockercoins/rng:{TAG} arm64"
+    release("join")
+    joined = json.loads(author("manifest", "inspect", "--insecure", f"{registry}/me/dockercoins/worker:{TAG}"))
+    assert {each["platform"]["architecture"]: each["digest"] for each in joined["manifests"]} == {
+        arch: (files / f"worker-{arch}.digest").read_text().strip() for arch in ("amd64", "arm64")}
+    author("pull", f"{registry}/me/dockercoins/worker@{(files / 'worker.digest').read_text().strip()}")
+
+    before = author("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")
+    release("bundle")
+    after = author("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")
+    assert [line for line in after.splitlines() if "<none>" not in line] == before.splitlines()
+
+    room = empty()
+    folder = unpack(files / f"dockercoins-{TAG}-kind.tar.gz", tmp_path / "unpacked")
+    assert "kind load image-archive images-amd64.tar" in run(str(folder / "load"), env=room.environment).stdout
+    names = {name for name, _ in ids}
+    assert room.ids(names) == {name: ids[name, "amd64"] for name in names}
+    with tarfile.open(folder / "images-arm64.tar") as archive:
+        listed = json.load(archive.extractfile("manifest.json"))
+    assert {tag: f"sha256:{each['Config'].removesuffix('.json')}"
+            for each in listed for tag in each["RepoTags"]} == {name: ids[name, "arm64"] for name in names}
