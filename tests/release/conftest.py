@@ -1,11 +1,8 @@
 """Programs that only pretend, and what all tests here share."""
 
-import os
 import subprocess
 
 import pytest
-
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Keeps its images as files NAME.ARCH in the folder IMAGES, a tag as the file NAME. A registry has those in REMOTE.
 DOCKER = r"""#!/bin/bash

@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from conftest import REPO
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 BUNDLE = os.path.join(REPO, "scripts/bundle")
 OURS = [f"dockercoins-cpp/{name}:v0.1" for name in ("rng", "hasher", "webui", "worker")]

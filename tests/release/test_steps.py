@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from conftest import REPO
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 SERVICES = ("rng", "hasher", "webui", "worker")
