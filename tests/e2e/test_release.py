@@ -33,14 +33,18 @@ def running(command, log):
 
 
 class EmptyEngine:
-    """An engine beside the machine's, with storage of its own and without a network."""
+    """An engine beside the machine's, with storage of its own.
 
-    def __init__(self, stack, environment, *options):
+    It has a network of its own, too: with --bridge=none, dockerd removes the bridge docker0, which may be another engine's.
+    """
+
+    def __init__(self, stack, environment, network, *options):
+        self.inside = network
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))  # a socket's path must be short
         self.environment = {**environment, "DOCKER_HOST": f"unix://{folder}/socket"}
         log = folder / "log"
         process = stack.enter_context(running(
-            ["dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid",
+            [*network, "dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid",
              f"--host=unix://{folder}/socket", "--bridge=none", "--iptables=false", *options], log))
         eventually(lambda: process.poll() is not None or run(
             "docker", "version", env=self.environment, check=False).returncode == 0, 60, 0.2, "an engine")
@@ -48,7 +52,10 @@ class EmptyEngine:
         assert self("images", "--quiet") == ""
 
     def __call__(self, *words, **options):
-        return run("docker", *words, env=self.environment, **options).stdout.strip()
+        return self.run("docker", *words, **options).stdout.strip()
+
+    def run(self, *command, **options):
+        return run(*self.inside, *command, **{"env": self.environment, **options})
 
     def ids(self, names):
         return {name: self("image", "inspect", "--format", "{{.Id}}", name) for name in names}
@@ -61,13 +68,26 @@ def stack():
 
 
 @pytest.fixture
-def empty(engine, environment, stack):
-    """empty("--debug"): an engine that has no image, with that option."""
-    return lambda *options: EmptyEngine(stack, environment, *options)
+def network(engine, stack):
+    """A command that runs another in a network with nothing but a loopback interface."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a second engine")
+    holder = stack.enter_context(running(["unshare", "--net", "sleep", "infinity"], os.devnull))
+    ours = os.readlink("/proc/self/ns/net")
+    eventually(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != ours, 20, what="a network of its own")
+    inside = ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
+    run(*inside, "ip", "link", "set", "lo", "up")
+    return inside
 
 
 @pytest.fixture
-def registry(engine, stack, tmp_path):
+def empty(environment, stack, network):
+    """empty("--debug"): an engine that has no image, with that option."""
+    return lambda *options: EmptyEngine(stack, environment, network, *options)
+
+
+@pytest.fixture
+def registry(network, stack, tmp_path):
     """host:port of a registry, Debian's docker-registry."""
     run("apt-get", "download", "docker-registry", cwd=tmp_path)
     [package] = tmp_path.glob("docker-registry_*.deb")
@@ -76,7 +96,7 @@ def registry(engine, stack, tmp_path):
     settings = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
                 "http": {"addr": address}}
     (tmp_path / "registry.yml").write_text(json.dumps(settings))
-    process = stack.enter_context(running([tmp_path / "package/usr/bin/docker-registry", "serve",
+    process = stack.enter_context(running([*network, tmp_path / "package/usr/bin/docker-registry", "serve",
                                            tmp_path / "registry.yml"], tmp_path / "registry.log"))
     eventually(lambda: process.poll() is not None or "listening on" in (tmp_path / "registry.log").read_text(), 20)
     assert process.poll() is None, (tmp_path / "registry.log").read_text()
@@ -102,11 +122,11 @@ def test_an_engine_that_has_nothing_gets_all_images_from_the_bundle_but_none_fro
     os.truncate(half, bundle.stat().st_size // 2)
     (tmp_path / "half").mkdir()
     assert run("tar", "-C", str(tmp_path / "half"), "-xzf", str(half), check=False).returncode != 0
-    refused = run(str(tmp_path / "half/dockercoins/load"), env=room.environment, check=False)
+    refused = room.run(str(tmp_path / "half/dockercoins/load"), check=False)
     assert refused.returncode == 1 and "load: the bundle is damaged" in refused.stdout
     assert room("images", "--quiet") == ""
 
-    loaded = run(str(unpack(bundle, tmp_path / "whole") / "load"), env=room.environment).stdout
+    loaded = room.run(str(unpack(bundle, tmp_path / "whole") / "load")).stdout
     assert "docker-compose up -d" in loaded
     assert room.ids(names) == {name: docker("image", "inspect", "--format", "{{.Id}}", name) for name in names}
     for name in SERVICES:
@@ -128,7 +148,7 @@ def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, 
         return author.ids([name])[name]
 
     def release(step):
-        return run("scripts/release", step, cwd=checkout, env=environment)
+        return author.run("scripts/release", step, cwd=checkout, env=environment)
 
     ids = {}
     for arch in ("arm64", "amd64"):
@@ -156,7 +176,7 @@ def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, 
 
     room = empty()
     folder = unpack(files / f"dockercoins-{TAG}-kind.tar.gz", tmp_path / "unpacked")
-    assert "kind load image-archive images-amd64.tar" in run(str(folder / "load"), env=room.environment).stdout
+    assert "kind load image-archive images-amd64.tar" in room.run(str(folder / "load")).stdout
     names = {name for name, _ in ids}
     assert room.ids(names) == {name: ids[name, "amd64"] for name in names}
     with tarfile.open(folder / "images-arm64.tar") as archive:

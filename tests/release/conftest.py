@@ -18,7 +18,8 @@ case "$1 $2" in
     [[ $* =~ linux/([a-z0-9]+) ]]; echo "${BASH_REMATCH[1]}" >"$(file "$IMAGES" "$name")" ;;
   "tag "*) [[ $2 == id-of-* ]] || cp "$(file "$IMAGES" "$2")" "$(file "$IMAGES" "$3")" ;;
   "rmi "*) rm "$(file "$IMAGES" "$name")" ;;
-  "save "*) shift; while [[ $1 != --output ]]; do shift; done; printf '%s\n' "${@:3}" >"$2" ;;
+  "save "*) shift; while [[ $1 != --output ]]; do shift; done
+    for name in "${@:3}"; do echo "$name,$(<"$(file "$IMAGES" "$name")")"; done >"$2" ;;
   "load "*) cat "$3" ;;
   *) echo "unknown: $*" >&2; exit 1 ;;
 esac

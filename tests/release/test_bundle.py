@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import tarfile
 
 import pytest
@@ -29,7 +30,10 @@ def unpacked(machine, name):
 
 
 def images(folder, arch):
-    return (folder / f"images-{arch}.tar").read_text().split()
+    """Names of the images in an archive, all of that architecture."""
+    saved = [line.split(",") for line in (folder / f"images-{arch}.tar").read_text().split()]
+    assert {each[1] for each in saved} == {arch}
+    return [each[0] for each in saved]
 
 
 def test_a_bundle_has_the_images_and_all_that_the_commands_of_the_room_need(equipped):
@@ -86,6 +90,15 @@ bundle: images are missing for amd64:
   redis:7.2.11-alpine: Error: not found
 """), "a stranger's image of our name is not pulled"
     assert not list(equipped.folder.glob("dockercoins-kind*"))
+
+
+def test_webui_may_read_its_page_though_the_trainers_checkout_is_private(equipped):
+    copy = equipped.folder / "private"
+    shutil.copytree(REPO, copy, ignore=shutil.ignore_patterns("build", ".git", "__pycache__", "tests"))
+    (copy / "webui/files/index.html").chmod(0o600)
+    made = equipped.run(copy / "scripts/bundle", "compose")
+    assert made.returncode == 0, made.stderr
+    assert (unpacked(equipped, "dockercoins-compose.tar.gz") / "webui/files/index.html").stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("words, status, said", [

@@ -8,7 +8,6 @@ import pytest
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-DIGEST = "sha256:" + "0123456789abcdef" * 4
 SERVICES = ("rng", "hasher", "webui", "worker")
 CHANGELOG = """\
 ## [Unreleased]
@@ -55,9 +54,9 @@ def kept(release):
     """What the steps before "sign" keep."""
     release.files.mkdir(parents=True)
     for name in SERVICES:
-        (release.files / f"{name}.digest").write_text(f"{DIGEST}\n")
+        (release.files / f"{name}.digest").write_text(f"sha256:{name}\n")
         for arch in ("amd64", "arm64"):
-            (release.files / f"{name}-{arch}.digest").write_text(f"{DIGEST}\n")
+            (release.files / f"{name}-{arch}.digest").write_text(f"sha256:{name}-{arch}\n")
             (release.files / f"{name}-{arch}.spdx.json").write_text("{}")
     (release.files / "dockercoins-v2.5.1-kind.tar.gz").write_text("")
     return release
@@ -94,11 +93,11 @@ def test_sign_signs_each_image_by_digest_and_attaches_an_sbom_for_each_architect
     assert kept("sign").returncode == 0
     calls = kept.calls().splitlines()
     for name in SERVICES:
-        image = f"ghcr.io/me/dockercoins/{name}@{DIGEST}"
+        image = f"ghcr.io/me/dockercoins/{name}@sha256:{name}"
         assert f"[cosign][sign][--yes][--recursive][{image}]" in calls
         for arch in ("amd64", "arm64"):
             assert (f"[cosign][attest][--yes][--type][spdxjson][--predicate]"
-                    f"[build/release-files/{name}-{arch}.spdx.json][{image}]") in calls
+                    f"[build/release-files/{name}-{arch}.spdx.json][{image}-{arch}]") in calls
     assert len(calls) == 12
 
 

@@ -89,13 +89,13 @@ def problem(line):
         return "no such script"
     if words[1:]:
         shown = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=60, check=False)
-        documented = (shown.stdout + shown.stderr).split()
+        documented = re.findall(rf"^ +(?:{words[0]} )?(\S+) ", shown.stdout + shown.stderr, re.MULTILINE)
         return next((f"{word} is not in its --help" for word in words[1:] if word not in documented), None)
     return None
 
 
 @pytest.mark.parametrize("line", [
-    "scripts/test --yes --every", "scripts/tests", "scripts/release pull", "tests/e2e/docker_engine.py restart",
+    "scripts/test --yes --every", "scripts/tests", "scripts/release pull", "scripts/release signs", "tests/e2e/docker_engine.py restart",
     "scripts/test --yes && true", "scripts/release push\nscripts/release join", "curl example.com", "README.md",
     "scripts/release ${{ github.ref_name }}", "apt-get install --yes $(cat list)", "apt-get upgrade", "scripts/test $A"])
 def test_another_call_would_be_found(line):
