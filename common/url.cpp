@@ -1,6 +1,9 @@
 #include "common/url.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <limits>
 #include <stdexcept>
@@ -42,16 +45,21 @@ bool IsHostCharacter(char c) {
          c == '_';
 }
 
+/// Whether `text` is an IPv6 address, maybe with a zone: fe80::1%eth0.
+bool IsIpv6Address(const std::string& text) {
+  const size_t zone = std::min(text.find('%'), text.size());
+  std::array<unsigned char, sizeof(in6_addr)> binary{};
+  return ::inet_pton(AF_INET6, text.substr(0, zone).c_str(), binary.data()) == 1 &&
+         std::ranges::all_of(text.substr(std::min(zone + 1, text.size())), IsHostCharacter);
+}
+
 Endpoint ParseEndpoint(std::string_view text, uint16_t default_port) {
   Endpoint server{.host = "", .port = default_port};
   if (text.starts_with('[')) {
     const size_t end = text.find(']');
     if (end == std::string_view::npos) Refuse("no closing bracket");
     server.host = text.substr(1, end - 1);
-    if (!std::all_of(server.host.begin(), server.host.end(),
-                     [](char c) { return IsHostCharacter(c) || c == ':' || c == '%'; })) {
-      Refuse("not an address");
-    }
+    if (!IsIpv6Address(server.host)) Refuse("not an address");
     text.remove_prefix(end + 1);
   } else {
     const std::string_view rest = CutBefore(text, ":");
@@ -92,7 +100,10 @@ std::string WithoutPassword(std::string_view url) {
   const size_t at = url.rfind('@');
   if (at == std::string_view::npos) return std::string(url);
   const size_t scheme = url.substr(0, at).find("://");
-  const std::string_view kept = scheme == std::string_view::npos ? "" : url.substr(0, scheme + 3);
+  // Another text before it may belong to the password.
+  const bool is_scheme =
+      scheme != std::string_view::npos && std::ranges::all_of(url.substr(0, scheme), IsHostCharacter);
+  const std::string_view kept = is_scheme ? url.substr(0, scheme + 3) : "";
   return std::string(kept) + "***" + std::string(url.substr(at));
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "common/http/chunked_body.h"
 #include "common/wait.h"
 #include "httplib.h"
 
@@ -165,7 +166,10 @@ class Exchange::Httplib final : public httplib::Server {
     // expression: those take megabytes of stack for long paths.
     Post("/:rest", [this](const httplib::Request& request, httplib::Response& response,
                           const httplib::ContentReader& body) {
-      Answer(request, response, [&](const TakeBytes& take) { return body(take); });
+      const ReadBytes read = [this](char* data, size_t size) { return stream_->read(data, size); };
+      Answer(request, response, [&](const TakeBytes& take) {
+        return connection_->head.chunked ? ReadChunks(read, take) : body(take);
+      });
     });
     set_error_handler([](const httplib::Request&, httplib::Response& response) {
       // httplib's own refusals have no text.
@@ -187,6 +191,7 @@ class Exchange::Httplib final : public httplib::Server {
     connection_ = &connection;
     body_bytes_ = 0;
     ConnectionStream stream(connection);
+    stream_ = &stream;
     bool closed = false;
     process_request(stream, connection.record.client, 0, "", 0, /*close_connection=*/true, closed, Amend);
     action_ = {};  // It may hold a file open.
@@ -241,9 +246,10 @@ class Exchange::Httplib final : public httplib::Server {
   const Routes& routes_;
   Log& log_;
   const std::stop_token cut_;
-  Connection* connection_ = nullptr;  ///< The one at hand,
-  Action action_;                     ///< and what answers it.
-  size_t body_bytes_ = 0;             ///< How much of its answer is body, besides what a source gives.
+  Connection* connection_ = nullptr;    ///< The one at hand,
+  ConnectionStream* stream_ = nullptr;  ///< its bytes,
+  Action action_;                       ///< and what answers it.
+  size_t body_bytes_ = 0;               ///< How much of its answer is body, besides what a source gives.
 };
 
 const char* StatusText(int status) { return httplib::status_message(status); }

@@ -406,7 +406,7 @@ void HttpServer::Refuse(std::unique_ptr<Connection> connection, int status, cons
 void HttpServer::Answer(Connection& connection, int status, const std::string& reason) {
   RequestRecord& record = connection.record;
   if (record.request_line.empty()) record.request_line = RequestLine(connection.received);
-  const bool without_body = record.request_line.starts_with("HEAD ");
+  const bool without_body = connection.received.starts_with("HEAD ");
   const std::string text = RefusalText(status, reason);
   const bool sent =
       SendNow(connection, "HTTP/1.1 " + std::to_string(status) + " " + StatusText(status) +

@@ -24,13 +24,26 @@ std::string_view Trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
-/// RFC 9112, section 3: a method, a target and a version with one space between them. httplib judges the
-/// parts.
+bool IsTokenCharacter(char c) {
+  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         kMarks.find(c) != std::string_view::npos;
+}
+
+/// RFC 9110, section 5.6.2.
+bool IsToken(std::string_view text) { return !text.empty() && std::ranges::all_of(text, IsTokenCharacter); }
+
+/// RFC 9112, section 3: a method, a target and a version with one space between them. httplib judges method
+/// and target.
 bool IsRequestLine(std::string_view line) {
-  const size_t target = line.find(' ') + 1;  // 0 if there is no space
-  const size_t version = line.find(' ', target) + 1;
-  return target > 1 && version > target + 1 && line.substr(version).starts_with("HTTP/") &&
-         line.find(' ', version) == std::string_view::npos;
+  const size_t first = line.find(' ');
+  const size_t last = line.rfind(' ');
+  if (first == last) return false;
+  const std::string_view target = line.substr(first + 1, last - first - 1);
+  const std::string_view version = line.substr(last + 1);
+  return IsToken(line.substr(0, first)) && !target.empty() &&
+         target.find_first_of(" \t") == std::string_view::npos && !HasControlCharacter(target) &&
+         (version == "HTTP/1.1" || version == "HTTP/1.0");
 }
 
 HeadProgress Refused(int status, const char* reason) {
@@ -68,8 +81,7 @@ struct BodyHeaders {
 const char* BodyHeaders::Take(std::string_view line) {
   const size_t colon = line.find(':');
   const std::string_view name = line.substr(0, colon);
-  if (colon == std::string_view::npos || name.empty() || name.find_first_of(" \t") != std::string_view::npos)
-    return "a line of the request head is not a header";
+  if (!IsHeader(line)) return "a line of the request head is not a header";
   const std::string_view value = Trimmed(line.substr(colon + 1));
   if (EqualsIgnoringCase(name, "content-length")) {
     if (length) return "two Content-Length headers";
@@ -98,6 +110,15 @@ std::string_view TakeLine(std::string_view& lines) {
 }
 
 }  // namespace
+
+bool HasControlCharacter(std::string_view text) {
+  return std::ranges::any_of(text, [](unsigned char c) { return (c < ' ' && c != '\t') || c == 0x7f; });
+}
+
+bool IsHeader(std::string_view line) {
+  const size_t colon = line.find(':');
+  return colon != std::string_view::npos && IsToken(line.substr(0, colon)) && !HasControlCharacter(line);
+}
 
 HeadProgress InspectHead(std::string_view received) {
   const size_t end = received.find(kHeadEnd);

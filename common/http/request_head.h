@@ -39,6 +39,12 @@ struct HeadProgress {
 /// lengths, a length beside chunks, NULs; RFC 9112, sections 2.2 and 6) and what is over the limits.
 [[nodiscard]] HeadProgress InspectHead(std::string_view received);
 
+/// Whether there is a control character other than a tab.
+[[nodiscard]] bool HasControlCharacter(std::string_view text);
+
+/// Whether `line` (without its end) is a header: a name (RFC 9110's token), a colon and a value.
+[[nodiscard]] bool IsHeader(std::string_view line);
+
 /// The request line in `received`, without its line end; empty while it is not complete.
 [[nodiscard]] std::string_view RequestLine(std::string_view received);
 

@@ -65,12 +65,32 @@ TEST(InspectHeadTest, RefusesWhatCouldBeReadInTwoWays) {
               "400 a Transfer-Encoding other than chunked");
   }
   for (const char* line : {"nocolon", ": no name", "Content-Length : 5", "two words: x", " Content-Length: 5",
-                           "X: y\r\n\tfolded"}) {
+                           "X: y\r\n\tfolded", "na(me: x", "n\xc3\xa4me: x", "X: y\rZ: y", "X: \x01"}) {
     EXPECT_EQ(Verdict(WithHeader(line)), "400 a line of the request head is not a header") << line;
   }
-  for (const std::string line :
-       {"", " ", "GET", "GET /", "GET / ", "GET /  HTTP/1.1", "GET  / HTTP/1.1", " GET / HTTP/1.1",
-        "GET / HTTP/1.1 ", "GET / x HTTP/1.1", "GET / http/1.1", "/ HTTP/1.1", "GET\t/\tHTTP/1.1"}) {
+  for (const std::string line : {"",
+                                 " ",
+                                 "GET",
+                                 "GET /",
+                                 "GET / ",
+                                 "GET /  HTTP/1.1",
+                                 "GET  / HTTP/1.1",
+                                 " GET / HTTP/1.1",
+                                 "GET / HTTP/1.1 ",
+                                 "GET / x HTTP/1.1",
+                                 "GET / http/1.1",
+                                 "/ HTTP/1.1",
+                                 "GET\t/\tHTTP/1.1",
+                                 "GET /\t HTTP/1.1",
+                                 "GET \t/ HTTP/1.1",
+                                 "GET /\x01 HTTP/1.1",
+                                 "GET /\x7f HTTP/1.1",
+                                 "GET /\r/ HTTP/1.1",
+                                 "G(T / HTTP/1.1",
+                                 "GET / HTTP/1.2",
+                                 "GET / HTTP/2.0",
+                                 "GET / HTTP/1.1x",
+                                 "GET / HTTP/"}) {
     EXPECT_EQ(Verdict(line + "\r\nHost: x\r\n\r\n"), "400 the request line is malformed") << line;
   }
   for (const char* head : {"\n", "GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: x\n\r\n\r\n"}) {

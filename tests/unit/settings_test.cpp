@@ -117,6 +117,8 @@ TEST_F(SettingsTest, RefuseEverythingElseWithOneLine) {
   EXPECT_EQ(With("REDIS_URL", "s3://cret@p@redis", kRedis),
             "REDIS_URL=s3://***@redis" + redis + "(another scheme)");
   EXPECT_EQ(With("REDIS_URL", ":s3cret@redis", kRedis), "REDIS_URL=***@redis" + redis + "(another scheme)");
+  EXPECT_EQ(With("REDIS_URL", "me:s3://cret@redis", kRedis),
+            "REDIS_URL=***@redis" + redis + "(another scheme)");
   EXPECT_EQ(With("RNG_URL", "http://me:s3cret@rng", kRng),
             "RNG_URL=http://***@rng: http://host[:port][/path] is expected (not a number)");
   ExpectRefused("FILES_DIR", kFolder, "a folder is expected", {""});

@@ -43,7 +43,7 @@ TEST(HttpUrlTest, HasHostPortAndPath) {
       {"::1 80 ", {"http://[::1]"}},
       {"fe80::1%eth0 8001 /x", {"http://[fe80::1%eth0]:8001/x"}},
       {"(another scheme)", {"", "rng:80", "//rng", "https://rng", "http:/rng", " http://rng"}},
-      {"(no host)", {"http://", "http:///", "http://:80", "http://::1", "http://[]", "http://[]:80"}},
+      {"(no host)", {"http://", "http:///", "http://:80", "http://::1"}},
       {"(not a number)",
        {"http://rng:", "http://rng:65536", "http://rng:+80", "http://rng:-1", "http://rng:80a",
         "http://rng: 80", "http://rng:80:81"}},
@@ -55,7 +55,9 @@ TEST(HttpUrlTest, HasHostPortAndPath) {
        {"http://rng?x=1", "http://rng/?x=1", "http://rng/#x", "http://rng#x", "http://rng/a b"}},
       {"(not ASCII)", {"http://rng/\x7f", "http://rng/\xc3\xa4", "http://rng/a\nb"}},
       {"(no closing bracket)", {"http://[::1", "http://[::1/]"}},
-      {"(not an address)", {"http://[::1 ]", "http://[::1@]"}},
+      {"(not an address)",
+       {"http://[]", "http://[]:80", "http://[::1 ]", "http://[::1@]", "http://[rng]", "http://[1:2]",
+        "http://[fe80::1%%eth0]", "http://[fe80::1%et h0]"}},
       {"(unexpected text after the host)", {"http://[::1]80", "http://[::1]x"}},
   };
   Expect<HttpUrl>(table, [](const HttpUrl& url) {

@@ -1,0 +1,45 @@
+// What rng or hasher answers, as the worker reads it. kCut ends a packet.
+#include <algorithm>
+#include <stdexcept>
+
+#include "tests/fuzz/fake_dialer.h"
+#include "tests/fuzz/fuzz.h"
+#include "worker/http_upstream.h"
+
+namespace dockercoins {
+namespace {
+
+/// What `ask` returns; empty when it throws what the worker expects.
+template <typename Ask>
+std::string Result(std::string_view answer, Ask ask) {
+  SetConnections({std::string(answer)});
+  try {
+    return ask();
+  } catch (const std::runtime_error&) {
+    return {};
+  }
+}
+
+}  // namespace
+}  // namespace dockercoins
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace dockercoins;
+  const std::string_view answer = Text(data, size);
+  static HttpServices services(HttpUrl::Parse("http://rng"), HttpUrl::Parse("http://hasher/base"), {});
+  std::string whole(answer);
+  std::erase(whole, kCut);
+  const bool in_chunks = whole.find(':') != std::string::npos && whole.find("0\r\n") != std::string::npos;
+
+  const std::string bytes = Result(answer, [] { return services.Draw(); });
+  Require(bytes.empty() || bytes.size() == 32, "rng's answer has 32 bytes", bytes);
+  Require(bytes.empty() || in_chunks || whole.ends_with(bytes) || whole.find(bytes) != std::string::npos,
+          "the bytes are rng's", bytes);
+  const std::string digest = Result(answer, [] { return services.Hash(std::string(32, 'x')); });
+  Require(digest.empty() || digest.size() == 64, "a digest has 64 digits", digest);
+  Require(digest.find_first_not_of("0123456789abcdef") == std::string::npos, "a digest is hexadecimal",
+          digest);
+  Require((bytes.empty() && digest.empty()) || whole.find(" 200") != std::string::npos, "only 200 is mined",
+          whole);
+  return 0;
+}

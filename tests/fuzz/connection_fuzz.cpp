@@ -1,0 +1,186 @@
+// What a client sends to rng, hasher or webui, through to the response: the real server, with its threads, on
+// a Unix socket. An input is r, h or w, then the bytes; kCut ends a packet.
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "common/http/http_server.h"
+#include "hasher/hasher_service.h"
+#include "hasher/sha256.h"
+#include "rng/rng_service.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/http_rules.h"
+#include "webui/webui_service.h"
+
+namespace dockercoins {
+namespace {
+
+/// A client that has so much of a response leaves.
+constexpr size_t kEnough = size_t{64} * 1024;
+/// A machine may have little time for this process.
+constexpr auto kPatience = std::chrono::seconds(240);
+
+/// A Redis whose data the client chose.
+class FakeCounters final : public CountersReader {
+ public:
+  Counters Read(std::chrono::steady_clock::time_point /*asked*/) override {
+    if (text_.ends_with('!')) throw std::runtime_error(text_);
+    return {.coins = static_cast<int64_t>(text_.size()), .hashes = text_};
+  }
+  void Set(std::string_view text) { text_ = text; }
+
+ private:
+  std::string text_;
+};
+
+struct UnixAddress {
+  sockaddr_un address{};
+  socklen_t size = sizeof(address);
+};
+
+UniqueFd UnixSocket() { return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
+
+/// Listens on a free abstract address.
+ListenSocket ListenOnUnix(UnixAddress& at) {
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr any{};
+  any.sa_family = AF_UNIX;
+  Require(::bind(fd.get(), &any, sizeof(any.sa_family)) == 0 && ::listen(fd.get(), SOMAXCONN) == 0 &&
+              ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&at.address), &at.size) == 0,
+          "there is a socket");
+  return {.fd = std::move(fd), .port = 0};
+}
+
+/// One of the services, for as long as the process.
+class Served {
+ public:
+  Served(Routes routes, const HttpServer::Options& options, Log& log)
+      : routes_(std::move(routes)),
+        metrics_(registry_, routes_),
+        server_(ListenOnUnix(address_), WithMetrics(options), routes_, log) {
+    server_.Start();
+  }
+
+  [[nodiscard]] UniqueFd Connect() const {
+    UniqueFd fd = UnixSocket();
+    const timeval patience{.tv_sec = kPatience.count(), .tv_usec = 0};
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    Require(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address_.address), address_.size) == 0,
+            "the server accepts connections");
+    return fd;
+  }
+
+ private:
+  [[nodiscard]] HttpServer::Options WithMetrics(HttpServer::Options options) const {
+    options.metrics = &metrics_;
+    return options;
+  }
+
+  const Routes routes_;
+  Metrics registry_;
+  const HttpMetrics metrics_;
+  UnixAddress address_;
+  HttpServer server_;
+};
+
+struct World {
+  const UniqueFd nowhere{::open("/dev/null", O_WRONLY | O_CLOEXEC)};
+  Log log{"fuzz", true, nowhere.get()};
+  const SimulatedWork no_work{std::chrono::milliseconds(0), 0, log};
+  const RngService rng_service{"host", no_work};
+  const HasherService hasher_service{"host", no_work};
+  FakeCounters counters;
+  WebuiService webui_service{counters, FUZZ_FILES, FUZZ_FILES};
+  const Served rng{rng_service.MakeRoutes(), {.threads = 1, .skip_clients_that_left = true}, log};
+  const Served hasher{hasher_service.MakeRoutes(), {.threads = 2}, log};
+  const Served webui{webui_service.MakeRoutes(), {.threads = 2}, log};
+
+  [[nodiscard]] const Served* Find(char letter) const {
+    return letter == 'r' ? &rng : letter == 'h' ? &hasher : letter == 'w' ? &webui : nullptr;
+  }
+};
+
+/// Waits until the other side has read everything. Gives up early when it does not read for now.
+void AwaitTaken(const UniqueFd& fd) {
+  int queued = 0;
+  for (int i = 0; i < 100 && ::ioctl(fd.get(), SIOCOUTQ, &queued) == 0 && queued > 0; ++i) ::sched_yield();
+}
+
+/// Sends the packets and ends; returns what comes back, up to kEnough.
+std::string Talk(const UniqueFd& fd, const std::vector<std::string>& packets) {
+  for (const std::string& packet : packets) {
+    if (::send(fd.get(), packet.data(), packet.size(), MSG_NOSIGNAL) < 0) break;
+    if (&packet != &packets.back()) AwaitTaken(fd);
+  }
+  ::shutdown(fd.get(), SHUT_WR);
+  std::string received;
+  std::array<char, 16384> buffer{};
+  while (received.size() < kEnough) {
+    const ssize_t count = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
+    if (count < 0 && errno == EINTR) continue;  // libFuzzer's own timer
+    Require(count >= 0 || errno == ECONNRESET, "the server ends every connection",
+            count < 0 ? std::strerror(errno) : "");
+    if (count <= 0) break;
+    received.append(buffer.data(), static_cast<size_t>(count));
+  }
+  return received;
+}
+
+void Compare(const RfcRequest& reading, const std::optional<CheckedAnswer>& answer) {
+  const bool is_error = answer && answer->status >= 400;
+  switch (reading.verdict) {
+    case RfcRequest::Verdict::kHeadIncomplete:
+      Require(!answer || is_error, "a request is served only when its head is complete");
+      break;
+    case RfcRequest::Verdict::kRefused:
+      Require(is_error, "what is malformed is refused");
+      break;
+    case RfcRequest::Verdict::kBodyIncomplete:
+    case RfcRequest::Verdict::kBodyRefused:
+      // Nobody reads another method's body.
+      Require(!answer || is_error || reading.method != "POST", "a malformed body is not served");
+      break;
+    case RfcRequest::Verdict::kRequest:
+      Require(answer.has_value(), "every request is answered");
+  }
+  if (!answer) return;
+  if (answer->media_type.starts_with("application/json"))
+    Require(nlohmann::json::accept(answer->body) || reading.method == "HEAD", "JSON is JSON", answer->body);
+  if (reading.method == "POST" && answer->status == 200) {
+    Sha256 sha256;
+    sha256.Update(reading.body.data(), reading.body.size());
+    Require(answer->body == sha256.HexDigest(), "the digest is that of the body as the client meant it",
+            reading.body);
+  }
+}
+
+}  // namespace
+}  // namespace dockercoins
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace dockercoins;
+  static World& world = *new World;  // Its threads run until the process ends.
+  const std::string_view input = Text(data, size);
+  const Served* served = input.empty() ? nullptr : world.Find(input.front());
+  if (served == nullptr) return -1;
+  world.counters.Set(input.substr(input.size() - std::min<size_t>(input.size(), 16)));
+  const std::vector<std::string> packets = Split(input.substr(1), kCut);
+  std::string sent;
+  for (const std::string& packet : packets) sent += packet;
+  const std::string received = Talk(served->Connect(), packets);
+  const bool is_head = sent.starts_with("HEAD ");
+  Compare(ReadRequest(sent), CheckAnswer(received, is_head, received.size() >= kEnough));
+  return 0;
+}
