@@ -1,9 +1,8 @@
 #pragma once
 
-#include <openssl/types.h>
+#include <openssl/sha.h>
 
 #include <cstddef>
-#include <memory>
 #include <string>
 
 namespace dockercoins {
@@ -20,11 +19,7 @@ class Sha256 {
   [[nodiscard]] std::string HexDigest();
 
  private:
-  struct Free {
-    void operator()(EVP_MD_CTX* context) const;
-  };
-
-  const std::unique_ptr<EVP_MD_CTX, Free> context_;
+  SHA256_CTX context_{};
 };
 
 }  // namespace dockercoins

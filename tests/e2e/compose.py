@@ -65,6 +65,11 @@ def run(*command, timeout=300, check=True, **options):
     return result
 
 
+def build_args(*prefix):
+    """What puts the version and the commit of this checkout into the images."""
+    return run("scripts/build-args", *prefix, cwd=docker_engine.REPO).stdout.split()
+
+
 class Compose:
     """One Compose in one folder: compose("up", "-d")."""
 

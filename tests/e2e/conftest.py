@@ -13,7 +13,7 @@ sys.path[:0] = [os.path.join(TESTS, folder) for folder in ("e2e", "lesson", "int
 
 import docker_engine  # noqa: E402  (found through the line above, as are those below)
 import lesson_script  # noqa: E402
-from compose import Compose, run  # noqa: E402
+from compose import Compose, build_args, run  # noqa: E402
 
 REPO = os.path.dirname(TESTS)
 lesson_script.load()
@@ -70,7 +70,7 @@ def compose_1(engine, compose_2, environment):
 def built(compose_1):
     """(output, seconds) of the build whose images all tests use."""
     begun = time.monotonic()
-    output = compose_1("build", timeout=1500).stdout
+    output = compose_1("build", *build_args(), timeout=1500).stdout
     return output, time.monotonic() - begun
 
 

@@ -258,7 +258,8 @@ def obtained(name):
 def ensure_debian(suite):
     """Makes debian:SUITE-slim available; the substitute is made by debootstrap, like the official image."""
     name = f"debian:{suite}-slim"
-    if obtained(name):
+    # Stand-ins of before lack the copyright files, which our images need.
+    if not run("docker", "images", "--quiet", "--filter", f"label=dockercoins.stand-in={suite}", name) and obtained(name):
         return
     if os.geteuid() != 0:
         raise Unavailable(f"{name} cannot be pulled, and only root can make a stand-in")
@@ -270,11 +271,12 @@ def ensure_debian(suite):
         for path, text in {**SLIM, "etc/apt/sources.list.d/debian.sources": "\n".join(sources)}.items():
             pathlib.Path(folder, path).write_text(text, "utf-8")
         os.chmod(f"{folder}/usr/sbin/policy-rc.d", 0o755)
-        for leftover in ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/man/*",
-                         "usr/share/locale/*", "var/log/*.log", "etc/resolv.conf", "etc/hostname"):
+        for leftover in ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "usr/share/man/*", "usr/share/locale/*",
+                         "var/log/*.log", "etc/resolv.conf", "etc/hostname"):
             run("rm", "-rf", *glob.glob(f"{folder}/{leftover}"))
+        run("find", f"{folder}/usr/share/doc", "!", "-name", "copyright", "!", "-type", "d", "-delete")
         with subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE) as tar:
-            run("docker", "import", "-c", 'CMD ["bash"]', "-c", f"LABEL dockercoins.stand-in={suite}", "-", name,
+            run("docker", "import", "-c", 'CMD ["bash"]', "-c", f"LABEL dockercoins.stand-in={suite}-2", "-", name,
                 stdin=tar.stdout)
 
 

@@ -1,13 +1,16 @@
 """The four images: what is in them, and that each runs by itself."""
 
 import contextlib
+import hashlib
 import json
 import re
-import subprocess
+import shutil
+import tarfile
+import tempfile
 
 import pytest
 
-from compose import PREFIX, SERVICES, get, read, run
+from compose import PREFIX, SERVICES, Compose, build_args, get, read, run
 from harness import eventually, free_port
 
 
@@ -27,17 +30,34 @@ def tag(request, engine, docker, built, compose_2, figure):
         figure("build, s (0 or so when nothing has changed)", f"{built[1]:.0f}")
         assert built[1] < 960  # 4 minutes are promised for two idle CPUs
         return "v0.1"
-    command = [*compose_2.command, "build"]
+    command = [*compose_2.command, "build", *build_args()]
     if request.param == "bake":
         native = docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
-        command = [engine.buildx(), "bake", "--load", "--set", f"*.platform={native}"]
+        command = [engine.buildx(), "bake", "--load", "--set", f"*.platform={native}", *build_args("--set=*.args.")]
     name = f"v0.1-{request.param}"
     run(*command, cwd=compose_2.folder, env={**compose_2.environment, "TAG": name}, timeout=1500)
     return name
 
 
+def files(docker, image):
+    """{path: (entry, bytes)} of the image's files, without those that the engine adds."""
+    container = docker("create", image)
+    with tempfile.TemporaryDirectory() as folder:
+        docker("export", "--output", f"{folder}/files.tar", container)
+        docker("rm", container)
+        with tarfile.open(f"{folder}/files.tar") as archive:
+            return {entry.name: (entry, archive.extractfile(entry).read() if entry.isfile() else b"")
+                    for entry in archive if not re.match(r"(\.dockerenv|dev|etc|proc|sys)(/|$)", entry.name)}
+
+
+def version(docker, image):
+    """What its program says."""
+    return docker("run", "--rm", "--network", "none", image, "--version").split()[-1]
+
+
 def test_an_image_is_small_holds_one_program_and_says_what_it_is(docker, tag, figure):
     size = 0
+    told = dict(argument.split("=", 1) for argument in build_args(""))
     for service in SERVICES:
         name = f"{PREFIX}/{service}:{tag}"
         image = json.loads(docker("image", "inspect", name))[0]
@@ -46,18 +66,96 @@ def test_an_image_is_small_holds_one_program_and_says_what_it_is(docker, tag, fi
         assert config["Entrypoint"] == [f"/{service}"] and not config["Cmd"]
         assert config.get("ExposedPorts") == (None if service == "worker" else {"80/tcp": {}})
         assert config["User"] == ("65532:65532" if service == "worker" else "")
-        version = docker("run", "--rm", name, "--version").split()[-1]
         labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
-        assert (labels["title"], labels["licenses"]) == (f"DockerCoins {service}", "Apache-2.0")
-        assert labels["version"] == version and labels["source"].startswith("https://")
-        container = docker("create", name)
-        listed = subprocess.run(f"docker export {container} | tar -t", shell=True, capture_output=True, text=True,
-                                check=True).stdout.split()
-        docker("rm", container)
-        others = (".dockerenv", "dev/", "etc/", "proc/", "sys/") + (("files/", "usr/share/") if service == "webui" else ())
-        assert [path for path in listed if not path.endswith("/") and not path.startswith(others)] == [service]
+        assert labels.pop("source").startswith("https://")
+        assert labels == {
+            "title": f"DockerCoins {service}", "licenses": "Apache-2.0", "version": version(docker, name),
+            "revision": told.get("REVISION", "unknown"), "created": told.get("CREATED", "unknown")}
+        others = ("licenses/", *(("files/", "usr/share/javascript/dygraphs/") if service == "webui" else ()))
+        assert [path for path, (entry, _) in files(docker, name).items()
+                if not entry.isdir() and not path.startswith(others)] == [service]
     figure("images, MB", f"{size:.1f}")
-    assert size <= 14
+    assert size <= 11
+
+
+LINKED = {"cpp-httplib", "gcc-14", "glibc", "linux", "prometheus-cpp"}  # source packages; linux: its headers
+LINKED_BY = {"rng": LINKED, "hasher": LINKED | {"openssl"}, "worker": LINKED | {"hiredis"},
+             "webui": LINKED | {"hiredis", "nlohmann-json3", "dygraphs"}}
+
+
+def test_an_image_names_the_exact_packages_that_are_in_it_and_has_their_licences(docker, built, compose_1):
+    stage = f"{PREFIX}/e2e-stage"
+    run("docker", "build", *build_args(), "--target", "build", "--file", "rng/Dockerfile", "--tag", stage, ".",
+        cwd=compose_1.folder, env=compose_1.environment)
+    installed = docker("run", "--rm", "--network", "none", stage, "dpkg-query", "--show", "--showformat",
+                       "${Package} ${Version} ${source:Package}\n").splitlines()
+    docker("rmi", stage)
+    for service in SERVICES:
+        image = f"{PREFIX}/{service}:v0.1"
+        found = {path: content for path, (_, content) in files(docker, image).items()}
+        ours, *others = json.loads(found[f"licenses/{service}.spdx.json"])["packages"]
+        assert (ours["name"], ours["versionInfo"]) == (service, version(docker, image))
+        assert ours["checksums"][0]["checksumValue"] == hashlib.sha256(found[service]).hexdigest()
+        sources = set()
+        for package in others:
+            name, exact = package["name"], package["versionInfo"]
+            locator = package["externalRefs"][0]["referenceLocator"]
+            assert locator.startswith(f"pkg:deb/debian/{name}@{exact}?".replace("+", "%2B"))
+            source = locator.partition("upstream=")[2]
+            if source:
+                assert f"{name} {exact} {source}" in installed
+            else:  # scripts/install-deps has built it
+                source = name
+                assert f"_VERSION={exact.partition('-')[0]} " in read("scripts/install-deps")
+            assert f"/licenses/{source}/copyright" in package["licenseComments"]
+            assert b"opyright" in found[f"licenses/{source}/copyright"]
+            sources.add(source)
+        assert sources == LINKED_BY[service]
+        assert found["licenses/LICENSE"] == read("LICENSE").encode()
+        named = set(re.findall(rb"/usr/share/(common-licenses/[\w.-]*\w)", b"".join(
+            content for path, content in found.items() if path.endswith("/copyright"))))
+        assert b"common-licenses/GPL-3" in named and all(found[f"licenses/{text.decode()}"] for text in named)
+
+
+def test_the_list_of_packages_is_spdx(docker, built):
+    """The fields that the specification of SPDX 2.3 wants, in its forms."""
+    for service in SERVICES:
+        paper = json.loads(files(docker, f"{PREFIX}/{service}:v0.1")[f"licenses/{service}.spdx.json"][1])
+        assert (paper["spdxVersion"], paper["dataLicense"], paper["SPDXID"]) == ("SPDX-2.3", "CC0-1.0", "SPDXRef-DOCUMENT")
+        assert paper["name"] and re.fullmatch(r"https://[^\s#]+", paper["documentNamespace"])
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", paper["creationInfo"]["created"])
+        assert all(re.match("(Tool|Person|Organization): .", each) for each in paper["creationInfo"]["creators"])
+        identifiers = [package["SPDXID"] for package in paper["packages"]]
+        assert len(set(identifiers)) == len(identifiers)
+        assert all(re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", identifier) for identifier in identifiers)
+        for package in paper["packages"]:
+            assert package["name"] and package["downloadLocation"] == "NOASSERTION" and not package["filesAnalyzed"]
+            assert all(each["referenceType"] == "purl" and each["referenceCategory"] == "PACKAGE-MANAGER"
+                       for each in package.get("externalRefs", []))
+        ours, *others = identifiers
+        assert [(each["spdxElementId"], each["relationshipType"], each["relatedSpdxElement"])
+                for each in paper["relationships"]] == [("SPDXRef-DOCUMENT", "DESCRIBES", ours), *(
+                    (ours, "CONTAINS", other) for other in others)]
+
+
+@pytest.mark.release
+def test_two_builds_without_cache_in_two_folders_give_the_same_files(docker, compose_1, compose_2, tmp_path):
+    """The second with BuildKit, and from files with other times and modes."""
+    other = Compose(compose_2.command, str(tmp_path / "another" / "folder"), compose_2.environment)
+    shutil.copytree(compose_1.folder, other.folder, copy_function=shutil.copy)
+    run("chmod", "--recursive", "g+w,o-rx", other.folder)
+    found = []
+    for tag, compose in ("v0.1-once", compose_1), ("v0.1-again", other):
+        run(*compose.command, "build", "--no-cache", *build_args(), cwd=compose.folder,
+            env={**compose.environment, "TAG": tag}, timeout=1500)
+        found.append({f"{service}:{path}": (entry.type, entry.mode, entry.uid, entry.gid, entry.mtime, entry.linkname,
+                                            hashlib.sha256(content).hexdigest())
+                      for service in SERVICES
+                      for path, (entry, content) in files(docker, f"{PREFIX}/{service}:{tag}").items()})
+        docker("rmi", *(f"{PREFIX}/{service}:{tag}" for service in SERVICES))
+    once, again = found
+    assert {path: (once.get(path), again.get(path)) for path in once.keys() | again.keys()
+            if once.get(path) != again.get(path)} == {}
 
 
 @contextlib.contextmanager

@@ -59,10 +59,10 @@ def speed_of(mine):
     return (last - first) / (now - begun)
 
 
-def test_the_four_binaries_have_at_most_13_mb_and_are_static(figure):
+def test_the_four_binaries_have_at_most_9_mb_and_are_static(figure):
     sizes = {name: os.path.getsize(binary(name)) / 1e6 for name in SERVICES}
     figure("binaries, MB", f"{sum(sizes.values()):.2f}: {sizes}")
-    assert sum(sizes.values()) <= 13
+    assert sum(sizes.values()) <= 9
     for name in SERVICES:
         with open(binary(name), "rb") as file:
             assert not re.search(rb"/ld-(linux|musl)", file.read(4096)), f"{name} needs a dynamic loader"
