@@ -27,7 +27,8 @@ class Machine(Namespace):
         self.end = self.inside(self._open_end)
         self.run("ip", "address", "add", self.address + "/24", "dev", "eth0")
         self.run("ip", "link", "set", "eth0", "up")
-        self.run("sysctl", "-qw", "net.ipv4.ip_forward=0")  # where Docker runs it is 1, in new networks too
+        # Where Docker runs it is 1, in new networks, too.
+        self.run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
         return self
 
     def __exit__(self, *error):

@@ -74,11 +74,12 @@ bool IsRequestLine(std::string_view line) {
 std::optional<uint64_t> ChunkSize(std::string_view line) {
   constexpr size_t kMostDigits = 15;  // Larger ones do not fit into an input.
   const auto digits = static_cast<size_t>(std::ranges::find_if_not(line, IsHexDigit) - line.begin());
+  const size_t zeros = std::min(line.find_first_not_of('0'), digits);
   std::string_view extension = line.substr(digits);
   if (extension.find(';') != std::string_view::npos) {
     while (IsOneOf(extension.front(), " \t")) extension.remove_prefix(1);
   }
-  if (digits == 0 || digits > kMostDigits || !(extension.empty() || extension.front() == ';'))
+  if (digits == 0 || digits - zeros > kMostDigits || !(extension.empty() || extension.front() == ';'))
     return std::nullopt;
   return std::stoull(std::string(line.substr(0, digits)), nullptr, 16);
 }
