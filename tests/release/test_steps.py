@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from waiting import REPO
 
 SERVICES = ("rng", "hasher", "webui", "worker")
 CHANGELOG = """\
@@ -31,7 +31,8 @@ def release(machine):
     """release("check"): runs it in a project of version 2.5.1, with a cosign and a gh that only note their arguments."""
     project = machine.folder / "project"
     (project / "scripts").mkdir(parents=True)
-    shutil.copy(f"{REPO}/scripts/release", project / "scripts")
+    for name in ("release", "build-args"):
+        shutil.copy(f"{REPO}/scripts/{name}", project / "scripts")
     (project / "CHANGELOG.md").write_text(CHANGELOG)
     with open(f"{REPO}/CMakeLists.txt", encoding="utf-8") as file:
         text, replaced = re.subn(r"(?m)^(project\(.* VERSION )[\d.]+", r"\g<1>2.5.1", file.read())
