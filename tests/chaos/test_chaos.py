@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from harness import NAMESPACES, Redis, Service, counted, eventually, run, wallet
+from harness import NAMESPACES, Redis, Service, counted, eventually, private_kib, run, wallet
 from machines import Network
 
 SEED = int(os.environ.get("DOCKERCOINS_SEED") or 1)
@@ -69,10 +69,10 @@ class Round(contextlib.ExitStack):
     def start(self, name):
         machine = self.machine(name)
         if name == "redis":
-            if name not in self.running:
-                self.running[name] = self.enter_context(Redis(namespace=machine))
-            elif self.running[name].process.poll() is not None:
+            if name in self.running:
                 self.running[name].start()
+            else:
+                self.running[name] = self.enter_context(Redis(namespace=machine))
             return
         settings = {"DELAY_MS": 5, "BIND_ADDRESS": "0.0.0.0", "prefix": machine.prefix, "admin": True}
         if name in UPSTREAMS:
@@ -123,28 +123,32 @@ class Round(contextlib.ExitStack):
 
     def play(self, seconds):
         begun = time.monotonic()
-        suffering, undoings, number = set(), [], 0
-        while time.monotonic() < begun + seconds or undoings:
+        end = begun + seconds
+        suffering, undoings = set(), []
+
+        def undo_until(moment):
+            while undoings and undoings[0][0] <= moment:
+                when, _, undo, others, hardness = heapq.heappop(undoings)
+                time.sleep(max(0, when - time.monotonic()))
+                undo()
+                suffering.difference_update(others)
+                self.last[hardness] = time.monotonic()
+
+        while time.monotonic() < end:
             kind, hardness, victim, act, undo = self.choose()
             others = {victim, self.host(victim)} if victim != "names" else {victim}
-            possible = not others & suffering and (kind != "move" or not undoings)
-            if time.monotonic() < begun + seconds and possible:
+            if not others & suffering and (kind != "move" or not undoings):
                 act()
                 self.faults[kind] += 1
                 suffering |= others
                 lasts = self.random.choice(LONG if self.random.random() < 0.1 else HARDLY)
                 print(f"after {time.monotonic() - begun:.1f} s: {kind} of {victim} for {lasts} s")
-                number += 1
-                end = min(time.monotonic() + lasts, begun + seconds)
-                heapq.heappush(undoings, (end, number, undo, others, hardness))
+                ends = min(time.monotonic() + lasts, end)
+                heapq.heappush(undoings, (ends, self.faults.total(), undo, others, hardness))
             until = time.monotonic() + self.random.uniform(0.1, 1.5)
-            while undoings and undoings[0][0] <= until or time.monotonic() >= begun + seconds and undoings:
-                when, _, undo, others, hardness = heapq.heappop(undoings)
-                time.sleep(max(0, when - time.monotonic()))
-                undo()
-                suffering -= others
-                self.last[hardness] = time.monotonic()
+            undo_until(until)
             time.sleep(max(0, until - time.monotonic()))
+        undo_until(end)
 
     # ------------------------------------------------------------------------------------------- what is seen
 
@@ -160,14 +164,11 @@ class Round(contextlib.ExitStack):
         return int(self.metric(name, "dockercoins_loops_total"))
 
     def usage(self, name):
-        """(descriptors, threads, memory in KiB): the least of some moments."""
-        pid = self.running[name].process.pid
+        """(descriptors, threads, private memory in KiB): the least of some moments."""
+        pid = self.running[name].pid
         seen = []
         for _ in range(10):
-            status = open(f"/proc/{pid}/status", encoding="ascii").read()
-            threads, memory = (int(re.search(rf"^{key}:\s+(\d+)", status, re.MULTILINE).group(1))
-                               for key in ("Threads", "RssAnon"))
-            seen.append((len(os.listdir(f"/proc/{pid}/fd")), threads, memory))
+            seen.append((*(len(os.listdir(f"/proc/{pid}/{each}")) for each in ("fd", "task")), private_kib(pid)))
             time.sleep(0.02)
         return tuple(map(min, zip(*seen)))
 
@@ -187,7 +188,7 @@ class Round(contextlib.ExitStack):
 
 @pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
-def test_after_chaos_nothing_is_lost_and_everybody_mines(seed, record_property):
+def test_after_chaos_nothing_is_lost_and_everybody_mines(seed, figure):
     print(f"DOCKERCOINS_SEED={seed}")
     with Round(seed) as chaos:
         workers = chaos.workers()
@@ -221,8 +222,7 @@ def test_after_chaos_nothing_is_lost_and_everybody_mines(seed, record_property):
                    "unsure": unsure, "coins": len(coins), "all mine again after, s": round(recovered, 1),
                    "of, s": round(limit, 1),
                    "memory of a worker, KiB": [max(usage[2] for usage in usages) for usages in (before, after)]}
-        print(figures)
-        record_property("chaos", str(figures))
+        figure("chaos", figures)
         assert least <= in_redis <= least + twice + unsure
         assert [hashlib.sha256(value).hexdigest().encode() for value in coins.values()] == list(coins)
         stored = {name.decode()[:8] for name in coins}

@@ -1,21 +1,16 @@
 """A real Docker engine, a copy of the checkout, and both Composes to run it with."""
 
 import os
-import re
 import shutil
-import sys
 import time
 
 import pytest
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(TESTS, folder) for folder in ("e2e", "lesson", "integration")]
+import docker_engine
+import lesson_script
+from compose import Compose, build_args, run
+from waiting import REPO
 
-import docker_engine  # noqa: E402  (found through the line above, as are those below)
-import lesson_script  # noqa: E402
-from compose import Compose, build_args, run  # noqa: E402
-
-REPO = os.path.dirname(TESTS)
 lesson_script.load()
 
 
@@ -78,15 +73,3 @@ def built(compose_1):
 def docker(environment):
     """docker("ps"): the output of the docker command, stripped."""
     return lambda *words, **options: run("docker", *words, env=environment, **options).stdout.strip()
-
-
-@pytest.fixture
-def figure(record_property, capsys):
-    """Prints a measured figure, and puts it in the report."""
-
-    def show(name, value):
-        record_property(re.sub(r"\W+", "_", name), value)
-        with capsys.disabled():
-            print(f"\n  figure: {name}: {value}", end="")
-
-    return show

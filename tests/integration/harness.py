@@ -388,10 +388,8 @@ class Redis:
     def command(self, *words, timeout=10.0):
         """Sends one command over a persistent connection, and returns the reply."""
         if self._connection is None:
-            def connect():
-                return open_socket(self.port, timeout=timeout)
-
-            self._connection = self.namespace.inside(connect) if self.namespace else connect()
+            inside = self.namespace.inside if self.namespace else lambda call: call()
+            self._connection = inside(lambda: open_socket(self.port, timeout=timeout))
             self._buffer = self._connection.makefile("rb")
         words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
         try:

@@ -27,18 +27,6 @@ QUIET = SECONDS >= 120
 SERVICES = ("worker", "rng", "hasher", "webui")
 
 
-@pytest.fixture
-def figure(record_property, capsys):
-    """Prints a measured figure, and puts it in the report."""
-
-    def show(name, value):
-        record_property(name, value)
-        with capsys.disabled():
-            print(f"\n  figure: {name}: {value}", end="")
-
-    return show
-
-
 def speed_of(mine):
     """Hashes per second over some SECONDS, from one change of the counter to another.
 

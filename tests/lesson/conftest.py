@@ -1,19 +1,14 @@
-"""Makes scripts/lesson and what the integration tests share importable."""
+"""Makes scripts/lesson importable."""
 
-import os
-import sys
 import types
 
 import pytest
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(TESTS, "lesson"), os.path.join(TESTS, "integration")]
-
-import lesson_script  # noqa: E402  (found through the line above)
+import lesson_script
 
 lesson_script.load()
 
-from lesson_parts import measuring, platforms, words  # noqa: E402
+from lesson_parts import measuring, platforms, words  # noqa: E402  (found through the line above)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from waiting import REPO
 
 BUNDLE = os.path.join(REPO, "scripts/bundle")
 OURS = [f"dockercoins-cpp/{name}:v0.1" for name in ("rng", "hasher", "webui", "worker")]

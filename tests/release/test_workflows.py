@@ -9,7 +9,8 @@ import subprocess
 import pytest
 import yaml
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from waiting import REPO
+
 WORKFLOWS = sorted(glob.glob(f"{REPO}/.github/workflows/*"))
 TRIGGERS = {"push", "pull_request", "schedule", "workflow_call"}  # none gives strangers' code a token that may write
 # All that may write: the file, its job, and what.
