@@ -169,10 +169,13 @@ def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, 
         arch: (files / f"worker-{arch}.digest").read_text().strip() for arch in ("amd64", "arm64")}
     author("pull", f"{registry}/me/dockercoins/worker@{(files / 'worker.digest').read_text().strip()}")
 
-    before = author("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")
+    def named():
+        lines = author("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").splitlines()
+        return {line for line in lines if "<none>" not in line}
+
+    before = named()
     release("bundle")
-    after = author("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")
-    assert [line for line in after.splitlines() if "<none>" not in line] == before.splitlines()
+    assert named() == before
 
     room = empty()
     folder = unpack(files / f"dockercoins-{TAG}-kind.tar.gz", tmp_path / "unpacked")
