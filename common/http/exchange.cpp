@@ -31,16 +31,13 @@ bool Lists(const std::string& methods, const std::string& method) {
 
 /// RFC 9112, section 3.2.2: a server accepts `GET http://host/path` as well.
 void AcceptAbsoluteForm(httplib::Request& request) {
-  constexpr std::string_view kScheme = "http://";
-  if (!request.path.starts_with(kScheme)) return;
-  const std::string rest = request.path.substr(kScheme.size());
-  const size_t slash = rest.find('/');
-  // Without a host it is not this form, and not a known path.
-  if (rest.empty() || slash == 0) return;
-  request.path = slash == std::string::npos ? "/" : rest.substr(slash);
+  constexpr size_t kScheme = std::string_view("http://").size();
+  if (request.path.starts_with('/') || request.path == "*") return;
+  const size_t slash = std::min(request.path.find('/', kScheme), request.path.size());
+  request.path = slash == request.path.size() ? "/" : request.path.substr(slash);
 }
 
-void Amend(httplib::Request& request) {
+void Amend(const RequestHead& head, httplib::Request& request) {
   AcceptAbsoluteForm(request);
   // The body is taken as it came: httplib would parse forms and refuse encodings.
   request.headers.erase("Content-Type");
@@ -49,6 +46,9 @@ void Amend(httplib::Request& request) {
   if (!request.has_header("Content-Length") && !request.has_header("Transfer-Encoding")) {
     request.set_header("Content-Length", "0");
   }
+  // httplib knows one spelling, and sends "100 Continue" to HTTP/1.0, too (RFC 9110, section 10.1.1).
+  request.headers.erase("Expect");
+  if (head.expects_continue) request.set_header("Expect", "100-continue");
 }
 
 /// Gives our answer to httplib: the head of one that has a source, which is written piece by piece.
@@ -56,7 +56,7 @@ void Convert(HttpResponse from, httplib::Response& to) {
   to.status = from.status;
   for (const auto& [name, value] : from.headers) to.set_header(name, value);
   if (from.source_bytes == 0) {
-    to.set_content(std::move(from.body), from.content_type);
+    if (!from.content_type.empty()) to.set_content(std::move(from.body), from.content_type);
   } else {
     to.set_header("Content-Type", from.content_type);
     to.set_header("Content-Length", std::to_string(from.source_bytes));
@@ -193,7 +193,8 @@ class Exchange::Httplib final : public httplib::Server {
     ConnectionStream stream(connection);
     stream_ = &stream;
     bool closed = false;
-    process_request(stream, connection.record.client, 0, "", 0, /*close_connection=*/true, closed, Amend);
+    process_request(stream, connection.record.client, 0, "", 0, /*close_connection=*/true, closed,
+                    [&](httplib::Request& request) { Amend(connection.head, request); });
     action_ = {};  // It may hold a file open.
     connection.answer.head_bytes = connection.answer.unsent.size() - body_bytes_;
   }

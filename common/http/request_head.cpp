@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kLineEnd = "\r\n";
 constexpr std::string_view kHeadEnd = "\r\n\r\n";
+constexpr std::string_view kVersion10 = "HTTP/1.0";
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view lower_case) {
   return std::equal(a.begin(), a.end(), lower_case.begin(), lower_case.end(),
@@ -33,17 +34,32 @@ bool IsTokenCharacter(char c) {
 /// RFC 9110, section 5.6.2.
 bool IsToken(std::string_view text) { return !text.empty() && std::ranges::all_of(text, IsTokenCharacter); }
 
-/// RFC 9112, section 3: a method, a target and a version with one space between them. httplib judges method
-/// and target.
+bool IsHexDigit(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+
+/// RFC 9112, section 3.2: a path, `http://host/path` or `*`. httplib decodes it before anybody looks at its
+/// form, and takes `%u002F`, too.
+bool IsTarget(std::string_view target) {
+  constexpr std::string_view kScheme = "http://";
+  if (target.empty() || target.find_first_of(" \t#") != std::string_view::npos || HasControlCharacter(target))
+    return false;
+  for (size_t at = target.find('%'); at != std::string_view::npos; at = target.find('%', at + 1)) {
+    if (at + 2 >= target.size() || !IsHexDigit(target[at + 1]) || !IsHexDigit(target[at + 2])) return false;
+  }
+  if (target.front() == '/' || target == "*") return true;
+  if (!EqualsIgnoringCase(target.substr(0, kScheme.size()), kScheme)) return false;
+  const std::string_view rest = target.substr(kScheme.size());
+  const std::string_view host = rest.substr(0, rest.find_first_of("/?"));
+  return !host.empty() && host.front() != ':' && host.find('%') == std::string_view::npos;
+}
+
+/// RFC 9112, section 3: a method, a target and a version with one space between them.
 bool IsRequestLine(std::string_view line) {
   const size_t first = line.find(' ');
   const size_t last = line.rfind(' ');
   if (first == last) return false;
-  const std::string_view target = line.substr(first + 1, last - first - 1);
   const std::string_view version = line.substr(last + 1);
-  return IsToken(line.substr(0, first)) && !target.empty() &&
-         target.find_first_of(" \t") == std::string_view::npos && !HasControlCharacter(target) &&
-         (version == "HTTP/1.1" || version == "HTTP/1.0");
+  return IsToken(line.substr(0, first)) && IsTarget(line.substr(first + 1, last - first - 1)) &&
+         (version == "HTTP/1.1" || version == kVersion10);
 }
 
 HeadProgress Refused(int status, const char* reason) {
@@ -66,36 +82,41 @@ std::optional<HeadProgress> RefuseEarly(std::string_view head) {
   return std::nullopt;
 }
 
-/// The headers that say where the body ends.
-struct BodyHeaders {
+/// The headers that say who is asked, and where the body ends.
+struct FramingHeaders {
+  bool host = false;
   std::optional<std::string_view> length;
   std::optional<std::string_view> encoding;
-  bool expect = false;
+  bool expects_continue = false;
 
   /// Takes a line of the head. Returns why it is refused; null if it is not.
   [[nodiscard]] const char* Take(std::string_view line);
   /// Returns why all of them together are refused; null if they are not.
-  [[nodiscard]] const char* Contradiction() const;
+  [[nodiscard]] const char* Contradiction(bool version_10) const;
 };
 
-const char* BodyHeaders::Take(std::string_view line) {
+const char* FramingHeaders::Take(std::string_view line) {
   const size_t colon = line.find(':');
   const std::string_view name = line.substr(0, colon);
   if (!IsHeader(line)) return "a line of the request head is not a header";
   const std::string_view value = Trimmed(line.substr(colon + 1));
-  if (EqualsIgnoringCase(name, "content-length")) {
+  if (EqualsIgnoringCase(name, "host")) {
+    if (host) return "two Host headers";
+    host = true;
+  } else if (EqualsIgnoringCase(name, "content-length")) {
     if (length) return "two Content-Length headers";
     length = value;
   } else if (EqualsIgnoringCase(name, "transfer-encoding")) {
     if (encoding) return "two Transfer-Encoding headers";
     encoding = value;
   } else if (EqualsIgnoringCase(name, "expect")) {
-    expect = true;
+    expects_continue = EqualsIgnoringCase(value, "100-continue");
   }
   return nullptr;
 }
 
-const char* BodyHeaders::Contradiction() const {
+const char* FramingHeaders::Contradiction(bool version_10) const {
+  if (encoding && version_10) return "a Transfer-Encoding in HTTP/1.0";
   if (length && encoding) return "both Content-Length and Transfer-Encoding";
   if (encoding && !EqualsIgnoringCase(*encoding, "chunked")) return "a Transfer-Encoding other than chunked";
   if (length && !ParseNumber(*length)) return "Content-Length is not a number";
@@ -128,17 +149,19 @@ HeadProgress InspectHead(std::string_view received) {
   if (!complete) return {};
 
   std::string_view lines = head;
-  if (!IsRequestLine(TakeLine(lines))) return Refused(kBadRequest, "the request line is malformed");
-  BodyHeaders headers;
+  const std::string_view request_line = TakeLine(lines);
+  if (!IsRequestLine(request_line)) return Refused(kBadRequest, "the request line is malformed");
+  const bool version_10 = request_line.ends_with(kVersion10);
+  FramingHeaders headers;
   for (size_t count = 1; lines != kLineEnd; ++count) {
     if (count > RequestHead::kMaxHeaders) return Refused(kHeadTooLarge, "more than 100 headers");
     if (const char* reason = headers.Take(TakeLine(lines))) return Refused(kBadRequest, reason);
   }
-  if (const char* reason = headers.Contradiction()) return Refused(kBadRequest, reason);
+  if (const char* reason = headers.Contradiction(version_10)) return Refused(kBadRequest, reason);
   return {.head = RequestHead{.bytes = head.size(),
                               .content_length = ParseNumber(headers.length.value_or("0")).value_or(0),
                               .chunked = headers.encoding.has_value(),
-                              .expects_continue = headers.expect},
+                              .expects_continue = headers.expects_continue && !version_10},
           .refusal = {}};
 }
 

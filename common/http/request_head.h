@@ -17,10 +17,11 @@ struct RequestHead {
   static constexpr size_t kMaxRequestLineBytes = size_t{8} * 1024;
   static constexpr size_t kMaxHeaders = 100;
 
-  size_t bytes = 0;               ///< With the empty line at its end.
-  uint64_t content_length = 0;    ///< 0 when not declared.
-  bool chunked = false;           ///< The body comes in chunks, with no length declared.
-  bool expects_continue = false;  ///< The client waits for "100 Continue" before it sends the body.
+  size_t bytes = 0;             ///< With the empty line at its end.
+  uint64_t content_length = 0;  ///< 0 when not declared.
+  bool chunked = false;         ///< The body comes in chunks, with no length declared.
+  /// The client waits for "100 Continue" before it sends the body. One of HTTP/1.0 does not know it.
+  bool expects_continue = false;
 };
 
 /// A head that is refused before it is served.
@@ -36,7 +37,8 @@ struct HeadProgress {
 };
 
 /// Looks at the bytes that have arrived. Refuses what could be read in two ways (bare line feeds, two
-/// lengths, a length beside chunks, NULs; RFC 9112, sections 2.2 and 6) and what is over the limits.
+/// lengths or hosts, a length beside chunks, chunks in HTTP/1.0, targets that are neither a path nor a URL,
+/// NULs; RFC 9112, sections 2.2, 3.2 and 6) and what is over the limits.
 [[nodiscard]] HeadProgress InspectHead(std::string_view received);
 
 /// Whether there is a control character other than a tab.

@@ -3,6 +3,7 @@
 DOCKERCOINS_LOAD_SECONDS  how long each lasts (600)
 """
 
+import concurrent.futures
 import contextlib
 import os
 import random
@@ -14,32 +15,34 @@ import time
 
 import pytest
 
-from clients import ask, open_socket, request_bytes
+from clients import Answer, ask, collect, open_socket, request_bytes
 from harness import Mine, Redis, Service, eventually, private_kib
 
 SECONDS = float(os.environ.get("DOCKERCOINS_LOAD_SECONDS") or 600)
-BROWSERS, THREADS = 1000, 8
+BROWSERS = 1000
 HOSTILE = 2048  # connections to each service
 KINDS = ("idle", "half", "half", "dripping")
-READERS = {"rng": 200, "webui": 512}  # slow ones; hasher's answer is too short to be read slowly
-LARGE = {"rng": "/1000000", "webui": "/assets/dygraphs/dygraph.min.js"}
+# Slow ones; hasher's answer is too short to be read slowly. At rng one costs a turn, so it is not replaced when it has
+# been there for the five minutes that a response may take.
+READERS = {"rng": 200, "webui": 512}
+LARGE = {"rng": "/33554431", "webui": "/assets/dygraphs/dygraph.min.js"}
+SLOWLY = 4096  # bytes three times a second; of less the server would not hear, because the kernel waits with its window
 
 pytestmark = pytest.mark.release
 
 
 @contextlib.contextmanager
 def in_threads(count, act):
-    """act(number, ended) runs in so many threads until the context ends."""
+    """act(number, ended) runs in so many threads until the context ends, and must not fail."""
     ended = threading.Event()
-    threads = [threading.Thread(target=act, args=(number, ended)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        running = [pool.submit(act, number, ended) for number in range(count)]
+        try:
+            yield
+        finally:
+            ended.set()
+    for one in running:
+        one.result()
 
 
 def descriptors(service):
@@ -56,18 +59,22 @@ def test_a_thousand_browsers_while_redis_comes_and_goes(figure):
     chance = random.Random(1)
     with Redis() as redis, Service("webui", REDIS_URL=redis.url) as webui:
         ask(webui.port, request_bytes("/json"))
-        before = used([webui])
+        memory = [private_kib(webui.pid)]
 
         def browse(_, ended):
             while not ended.is_set():
                 begun = time.monotonic()
-                for _ in range(BROWSERS // THREADS):
-                    asked = time.monotonic()
-                    status = ask(webui.port, request_bytes("/json")).status
-                    answers[status].append(time.monotonic() - asked)
+                with contextlib.ExitStack() as stack:
+                    asked = {}
+                    for _ in range(BROWSERS):
+                        connection = stack.enter_context(open_socket(webui.port))
+                        connection.sendall(request_bytes("/json"))
+                        asked[connection] = time.monotonic()
+                    for (data, end), when in zip(collect(asked), asked.values()):
+                        answers[Answer(data).status].append(end - when)
                 ended.wait(begun + 1 - time.monotonic())
 
-        with in_threads(THREADS, browse):
+        with in_threads(1, browse):
             until = time.monotonic() + SECONDS
             while time.monotonic() < until:
                 away, back = chance.choice([(redis.pause, redis.resume), (redis.kill, redis.start),
@@ -76,16 +83,16 @@ def test_a_thousand_browsers_while_redis_comes_and_goes(figure):
                 away()
                 time.sleep(chance.uniform(0.2, 5))
                 back()
+                memory.append(private_kib(webui.pid))
         assert ask(webui.port, request_bytes("/json")).status == 200
         eventually(lambda: descriptors(webui) < 20, what="closed connections")
-        after = used([webui])
-    figures = {"KiB before and after": (before, after)}
+    figures = {"KiB before, after a while and at the end": (*memory[:2], memory[-1])}
     for status, seconds in answers.items():
         figures[f"{status}: how many, median and worst, s"] = (len(seconds), statistics.median(seconds), max(seconds))
     figure("browsers", figures)
-    assert len(answers[200]) > 10 * SECONDS and len(answers[503]) > 10 * SECONDS
+    assert min(map(len, answers.values())) > BROWSERS and sum(map(len, answers.values())) > BROWSERS * SECONDS / 4
     assert max(*answers[200], *answers[503]) < 3  # 1.1 s are promised; this machine is busy
-    assert after["webui"] < before["webui"] + 1024
+    assert memory[-1] < memory[1] + 2048 and max(memory) < 8192
 
 
 def received(connection, size):
@@ -125,7 +132,7 @@ class Hostile:
 
     def harm(self, ended):
         while not ended.is_set():
-            while len(self.kinds) < HOSTILE - len(self.readers):
+            while len(self.kinds) < HOSTILE - READERS.get(self.name, 0):
                 self.open()
             for connection, kind in list(self.kinds.items()):
                 if kind == "dripping":
@@ -137,13 +144,20 @@ class Hostile:
                     continue
                 if received(connection, 4096) == b"":
                     self.drop(connection)
+            ended.wait(0.5)
+
+    def read_slowly(self, ended):
+        while not ended.is_set():
             for connection in list(self.readers):
-                data = received(connection, 100)
+                data = received(connection, SLOWLY)
                 if data:
                     self.served.add(connection)
                 elif data == b"":
                     self.readers.remove(connection)  # it has all, or was cut off
-            ended.wait(0.5)
+                    connection.close()
+                    if self.name == "webui":
+                        self.readers.append(self.reader())
+            ended.wait(0.3)
 
     def drop(self, connection):
         connection.close()
@@ -160,8 +174,9 @@ def loops(mine, seconds):
     while time.monotonic() < until:
         begun = time.monotonic()
         time.sleep(0.1)
-        bytes_drawn = ask(mine.rng.port, b"GET /32 HTTP/1.1\r\nHost: rng\r\n\r\n", timeout=60).body
-        assert ask(mine.hasher.port, request_bytes("/", method="POST", body=bytes_drawn)).status == 200
+        drawn = ask(mine.rng.port, b"GET /32 HTTP/1.1\r\nHost: rng\r\n\r\n", timeout=60)
+        assert drawn.status == 200 and len(drawn.body) == 32
+        assert ask(mine.hasher.port, request_bytes("/", method="POST", body=drawn.body)).status == 200
         times.append(time.monotonic() - begun)
     return times
 
@@ -173,21 +188,26 @@ def test_a_class_does_not_notice_thousands_of_hostile_connections(figure):
         loops(mine, 5)
         without, before = loops(mine, min(SECONDS, 120)), used(services)
         hostile = [Hostile(service) for service in services]
-        with in_threads(len(hostile), lambda number, ended: hostile[number].harm(ended)):
+        acts = [act for each in hostile for act in (each.harm, each.read_slowly)]
+        with in_threads(len(acts), lambda number, ended: acts[number](ended)):
             eventually(lambda: all(descriptors(service) > HOSTILE * 0.7 for service in services)
                        and all(len(each.served) >= READERS.get(each.name, 0) for each in hostile), 90, 0.5, "hostile connections")
             loops(mine, 5)
-            beside, during = loops(mine, SECONDS), used(services)
+            beside = loops(mine, SECONDS * 0.4)
+            present = {each.name: (len(each.kinds), len(each.readers)) for each in hostile}
+            beside += loops(mine, SECONDS * 0.6)
+            during = used(services)
         for each in hostile:
             each.close()
         eventually(lambda: all(descriptors(service) < 50 for service in services), 30, 0.5, "closed connections")
         after = used(services)
         assert all("ERROR" not in worker.log for worker in mine.workers)
-    figures = {"connections made": {each.name: each.made for each in hostile},
+    figures = {"connections made": {each.name: each.made for each in hostile}, "present, and slow readers": present,
                "loops without, median and worst, s": (statistics.median(without), max(without)),
                "loops beside, median and worst, s": (statistics.median(beside), max(beside)),
                "KiB before, during, after": (before, during, after)}
     figure("hostile connections", figures)
+    assert all(others > HOSTILE / 2 and readers > 0.9 * READERS.get(name, -1) for name, (others, readers) in present.items())
     assert statistics.median(beside) < statistics.median(without) * 1.1
     assert max(beside) < max(without) + 2
     assert all(after[name] < before[name] + 12 * 1024 for name in before)  # webui keeps what 512 slow readers took

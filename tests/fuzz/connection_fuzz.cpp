@@ -15,6 +15,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <utility>
 
 #include "common/http/http_server.h"
 #include "hasher/hasher_service.h"
@@ -31,6 +32,8 @@ namespace {
 constexpr size_t kEnough = size_t{64} * 1024;
 /// A machine may have little time for this process.
 constexpr auto kPatience = std::chrono::seconds(240);
+/// The server cuts off a client that takes nothing for a second: one that got no CPU may have been cut off.
+constexpr auto kAbsence = std::chrono::milliseconds(500);
 
 /// A Redis whose data the client chose.
 class FakeCounters final : public CountersReader {
@@ -118,28 +121,42 @@ void AwaitTaken(const UniqueFd& fd) {
   for (int i = 0; i < 100 && ::ioctl(fd.get(), SIOCOUTQ, &queued) == 0 && queued > 0; ++i) ::sched_yield();
 }
 
-/// Sends the packets and ends; returns what comes back, up to kEnough.
-std::string Talk(const UniqueFd& fd, const std::vector<std::string>& packets) {
+struct Received {
+  std::string bytes;  ///< Up to kEnough.
+  bool cut = false;   ///< More may have followed.
+};
+
+/// Sends the packets and ends; returns what comes back.
+Received Talk(const UniqueFd& fd, const std::vector<std::string>& packets) {
+  auto last = std::chrono::steady_clock::now();
   for (const std::string& packet : packets) {
     if (::send(fd.get(), packet.data(), packet.size(), MSG_NOSIGNAL) < 0) break;
     if (&packet != &packets.back()) AwaitTaken(fd);
   }
   ::shutdown(fd.get(), SHUT_WR);
-  std::string received;
+  Received received;
   std::array<char, 16384> buffer{};
-  while (received.size() < kEnough) {
+  while (received.bytes.size() < kEnough) {
     const ssize_t count = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
+    const auto now = std::chrono::steady_clock::now();
+    received.cut |= now - std::exchange(last, now) > kAbsence;
     if (count < 0 && errno == EINTR) continue;  // libFuzzer's own timer
     Require(count >= 0 || errno == ECONNRESET, "the server ends every connection",
             count < 0 ? std::strerror(errno) : "");
     if (count <= 0) break;
-    received.append(buffer.data(), static_cast<size_t>(count));
+    received.bytes.append(buffer.data(), static_cast<size_t>(count));
   }
+  received.cut |= received.bytes.size() >= kEnough;
   return received;
 }
 
 void Compare(const RfcRequest& reading, const std::optional<CheckedAnswer>& answer) {
-  const bool is_error = answer && answer->status >= 400;
+  const bool is_error = answer && answer->status >= 400 && answer->status < 500;
+  if (answer) {
+    Require(answer->status != 500, "no handler fails", answer->body);
+    Require(reading.expects_continue || !answer->told_to_continue,
+            "100 Continue is for those who wait for it");
+  }
   switch (reading.verdict) {
     case RfcRequest::Verdict::kHeadIncomplete:
       Require(!answer || is_error, "a request is served only when its head is complete");
@@ -154,6 +171,9 @@ void Compare(const RfcRequest& reading, const std::optional<CheckedAnswer>& answ
       break;
     case RfcRequest::Verdict::kRequest:
       Require(answer.has_value(), "every request is answered");
+      Require(answer->status != 400 || reading.target != "/" ||
+                  (reading.method != "GET" && reading.method != "HEAD" && reading.method != "POST"),
+              "what is well-formed is understood");
   }
   if (!answer) return;
   if (answer->media_type.starts_with("application/json"))
@@ -179,8 +199,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::vector<std::string> packets = Split(input.substr(1), kCut);
   std::string sent;
   for (const std::string& packet : packets) sent += packet;
-  const std::string received = Talk(served->Connect(), packets);
+  const Received received = Talk(served->Connect(), packets);
   const bool is_head = sent.starts_with("HEAD ");
-  Compare(ReadRequest(sent), CheckAnswer(received, is_head, received.size() >= kEnough));
+  Compare(ReadRequest(sent), CheckAnswer(received.bytes, is_head, received.cut));
   return 0;
 }

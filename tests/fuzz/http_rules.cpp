@@ -64,10 +64,23 @@ std::optional<std::string_view> TakeHead(std::string_view& rest, Headers& header
   return std::nullopt;
 }
 
+/// A path, a URL, or "*".
+bool IsTarget(const std::string& target) {
+  if (target.empty() || IsOneOf('#', target) || std::ranges::any_of(target, IsControl)) return false;
+  const auto parts = Split(target, '%');
+  if (!std::all_of(parts.begin() + 1, parts.end(), [](const std::string& part) {
+        return part.size() >= 2 && IsHexDigit(part[0]) && IsHexDigit(part[1]);
+      }))
+    return false;
+  if (target[0] == '/' || target == "*") return true;
+  const std::string start = LowerCase(target.substr(0, target.find_first_of("/?", 7)));
+  return start.starts_with("http://") && start.size() > 7 && start[7] != ':' && !IsOneOf('%', start);
+}
+
 bool IsRequestLine(std::string_view line) {
   const auto parts = Split(line, ' ');
-  return parts.size() == 3 && IsToken(parts[0]) && !parts[1].empty() &&
-         std::ranges::none_of(parts[1], IsControl) && (parts[2] == "HTTP/1.1" || parts[2] == "HTTP/1.0");
+  return parts.size() == 3 && IsToken(parts[0]) && IsTarget(parts[1]) &&
+         (parts[2] == "HTTP/1.1" || parts[2] == "HTTP/1.0");
 }
 
 /// A chunk's size, from a line such as "1a;name=value".
@@ -106,10 +119,12 @@ Verdict ReadChunks(std::string_view rest, std::string& body) {
   return TakeHead(trailer_section, trailers) ? Verdict::kRequest : Verdict::kBodyRefused;
 }
 
-Verdict ReadBody(std::string_view rest, const Headers& headers, std::string& body) {
+Verdict ReadBody(std::string_view rest, const Headers& headers, bool is_version_10, std::string& body) {
   const auto length = headers.find("content-length");
   const auto encoding = headers.find("transfer-encoding");
-  if (headers.count("content-length") + headers.count("transfer-encoding") > 1) return Verdict::kRefused;
+  if (headers.count("content-length") + headers.count("transfer-encoding") > 1 || headers.count("host") > 1 ||
+      (encoding != headers.end() && is_version_10))
+    return Verdict::kRefused;
   if (encoding != headers.end()) {
     return LowerCase(encoding->second) == "chunked" ? ReadChunks(rest, body) : Verdict::kRefused;
   }
@@ -132,7 +147,13 @@ RfcRequest ReadRequest(std::string_view bytes) {
   reading.verdict = Verdict::kRefused;
   if (!line || !IsRequestLine(*line)) return reading;
   reading.method = line->substr(0, line->find(' '));
-  reading.verdict = ReadBody(bytes, headers, reading.body);
+  const bool is_version_10 = line->ends_with("0");
+  reading.expects_continue = !is_version_10 && std::ranges::any_of(headers, [](const auto& header) {
+    return header.first == "expect" && LowerCase(header.second) == "100-continue";
+  });
+  reading.target = line->substr(reading.method.size() + 1);
+  reading.target.resize(reading.target.find(' '));
+  reading.verdict = ReadBody(bytes, headers, is_version_10, reading.body);
   return reading;
 }
 

@@ -6,7 +6,8 @@
 
 namespace dockercoins {
 
-/// A request as RFC 9112 reads it, to the letter. Written apart from the product, to be compared with it.
+/// A request as RFC 9112 reads it, but that Host may be missing or malformed, which no response depends on.
+/// Written apart from the product, to be compared with it.
 struct RfcRequest {
   enum class Verdict {
     kHeadIncomplete,
@@ -18,6 +19,8 @@ struct RfcRequest {
 
   Verdict verdict = Verdict::kHeadIncomplete;
   std::string method;
+  std::string target;
+  bool expects_continue = false;
   std::string body;
 };
 

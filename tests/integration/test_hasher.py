@@ -145,7 +145,7 @@ def test_a_body_that_ends_early_is_never_hashed(hasher, start):
 @pytest.mark.parametrize("make", [post, lambda body, header: chunked(body, headers=[header])],
                          ids=["length", "chunked"])
 def test_sends_100_continue_once_to_a_client_that_expects_it(hasher, make):
-    request = make(b"hello", "Expect: 100-continue")
+    request = make(b"hello", "Expect: 100-Continue")
     start, _, body = request.partition(b"\r\n\r\n")
     go_on = b"HTTP/1.1 100 Continue\r\n\r\n"
     with open_socket(hasher.port) as connection:

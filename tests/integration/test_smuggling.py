@@ -46,7 +46,9 @@ SMUGGLING = [
     *(chunked(b"5\r\nhello" + rest) for rest in (
         b"0\r\n\r\n", b"\n0\r\n\r\n", b"\r0\r\n\r\n", b"x\r\n0\r\n\r\n", b"\r\n0\n\r\n", b"\r\n0\r\n\n\r\n",
         b"\r\n0\r\nX : y\r\n\r\n", b"\r\n0\r\nGET / HTTP/1.1\r\n\r\n")),
-    *(request_bytes(target) for target in ("/\t", "\t/", "/\v", "/\r", "/\x7f", "/ HTTP/1.1\r\nX: y\n")),
+    *(request_bytes(target) for target in (
+        "/\t", "\t/", "/\v", "/\r", "/\x7f", "/ HTTP/1.1\r\nX: y\n", "%2F", "/#", "/%u002F", "http://x%2F", "x")),
+    post("Transfer-Encoding: chunked", body=CHUNKS, version="1.0"), post("Host: y", "Content-Length: 5", body=FIVE),
 ]
 
 
@@ -100,8 +102,7 @@ PIECES = [b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b"\0", b":", b";", b"
           b"Content-Length: 5\r\n", b"Content-Length: 6\r\n", b"X: y\r\n", b" folded\r\n", b"HTTP/1.0",
           b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"]
 GOOD = [post("Content-Length: 5", body=FIVE), chunked(CHUNKS), request_bytes("/"),
-        chunked(b"2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nX: y\r\n\r\n"),
-        post("Transfer-Encoding: chunked", "Connection: keep-alive", body=CHUNKS, version="1.0")]
+        chunked(b"2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nX: y\r\n\r\n"), post("Content-Length: 5", body=FIVE, version="1.0")]
 
 
 def mutated(rng):

@@ -36,7 +36,8 @@ TEST(InspectHeadTest, FindsHeadersWhateverTheirCaseAndBlanks) {
                                                         {"cOnTeNt-LeNgTh:\t 17 \t", "17"},
                                                         {"CONTENT-LENGTH:17", "17"},
                                                         {"transfer-ENCODING: Chunked", "0, chunked"},
-                                                        {"expect: 100-continue", "0, expects"},
+                                                        {"expect: 100-Continue", "0, expects"},
+                                                        {"Expect: 101-continue", "0"},
                                                         {"X-Content-Length: 17", "0"},
                                                         {"Content-Length: " + most, most},
                                                         {"Content-Length: 18446744073709551616", most}}) {
@@ -53,10 +54,13 @@ TEST(InspectHeadTest, RefusesWhatCouldBeReadInTwoWays) {
            {"Content-Length: 5\r\ncontent-length: 6", two_lengths},
            {"Content-Length: 5\r\nTransfer-Encoding: chunked", both},
            {"Transfer-Encoding: chunked\r\nContent-Length: 5", both},
-           {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-            "400 two Transfer-Encoding headers"}}) {
+           {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "400 two Transfer-Encoding headers"},
+           {"Host: x\r\nhost: x", "400 two Host headers"}}) {
     EXPECT_EQ(Verdict(WithHeader(header)), refusal) << header;
   }
+  EXPECT_EQ(Verdict("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            "400 a Transfer-Encoding in HTTP/1.0");
+  EXPECT_EQ(Verdict("POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n"), "41 bytes and 0");
   for (const char* value : {"", " ", "abc", "-1", "+5", "0x5", "18446744073709551616x", "5 5", "5,5", "5.0"})
     EXPECT_EQ(Verdict(WithHeader("Content-Length:" + std::string(value))),
               "400 Content-Length is not a number");
@@ -86,12 +90,29 @@ TEST(InspectHeadTest, RefusesWhatCouldBeReadInTwoWays) {
                                  "GET /\x01 HTTP/1.1",
                                  "GET /\x7f HTTP/1.1",
                                  "GET /\r/ HTTP/1.1",
+                                 "GET x HTTP/1.1",
+                                 "GET %2F5 HTTP/1.1",
+                                 "GET ** HTTP/1.1",
+                                 "GET /#x HTTP/1.1",
+                                 "GET /% HTTP/1.1",
+                                 "GET /%5 HTTP/1.1",
+                                 "GET /%5g HTTP/1.1",
+                                 "GET /%u0035 HTTP/1.1",
+                                 "GET https://x/ HTTP/1.1",
+                                 "GET http:///5 HTTP/1.1",
+                                 "GET http://:80/5 HTTP/1.1",
+                                 "GET http://x%2F5 HTTP/1.1",
+                                 "GET http%3A//x/5 HTTP/1.1",
                                  "G(T / HTTP/1.1",
                                  "GET / HTTP/1.2",
                                  "GET / HTTP/2.0",
                                  "GET / HTTP/1.1x",
                                  "GET / HTTP/"}) {
     EXPECT_EQ(Verdict(line + "\r\nHost: x\r\n\r\n"), "400 the request line is malformed") << line;
+  }
+  for (const std::string target : {"*", "/%2f", "/?%41", "http://x", "HTTP://x:80/%35?y", "http://[::1]?/"}) {
+    EXPECT_EQ(Verdict("GET " + target + " HTTP/1.1\r\n\r\n"),
+              std::to_string(target.size() + 17) + " bytes and 0");
   }
   for (const char* head : {"\n", "GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: x\n\r\n\r\n"}) {
     EXPECT_EQ(Verdict(head), "400 a line of the request head ends without a carriage return") << head;
