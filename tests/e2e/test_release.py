@@ -137,7 +137,7 @@ def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, 
     """scripts/release, with images that hold only their SBOM: no program of arm64 can be built or run everywhere."""
     author = empty(f"--registry-mirror=http://{registry}")  # instead of Docker Hub
     environment = {**author.environment, "REGISTRY": f"{registry}/me/dockercoins", "TAG": TAG}
-    files = pathlib.Path(checkout, "build/release-files")
+    files = pathlib.Path(checkout, "build/release-files", TAG)
 
     def build(name, service, arch):
         context = tmp_path / "context"

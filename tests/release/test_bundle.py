@@ -52,6 +52,7 @@ def test_a_bundle_has_the_images_and_all_that_the_commands_of_the_room_need(equi
                  "lessons/3-network-policies.yaml", "stacks/dockercoins.yml", "kustomization.yaml"):
         assert (folder / path).stat().st_mode & 0o777 == 0o644
     assert equipped.run(folder / "scripts/lesson", "--help").returncode == 0
+    equipped.install("sha256sum", '#!/bin/sh\n[ "$LC_ALL" != C ] && echo "load: Réussi" || exec /usr/bin/sha256sum "$@"\n')
     loaded = equipped.run(folder / "load")
     assert loaded.returncode == 0 and OURS[0] in loaded.stdout and "docker-compose up -d" in loaded.stdout
     assert not [path for path in equipped.folder.iterdir() if path.name.startswith(".bundle")]
@@ -61,7 +62,7 @@ def test_a_bundle_for_kind_has_a_shell_and_images_that_are_named_and_for_both_ar
     """From a registry under the names that the commands use. Then the engine's own names are as before."""
     registry = [f"ghcr.io/me/{name}:v1.0.0" for name in ("rng", "hasher", "webui", "worker")]
     remote = f" {' '.join([*registry, *OTHERS, 'jpetazzo/shpod:latest', 'alpine:latest'])} "
-    made = equipped.run(BUNDLE, "--arch", "amd64", "--arch", "arm64", "kind", "alpine", REMOTE=remote,
+    made = equipped.run(BUNDLE, "--arch", "amd64", "kind", "--arch", "arm64", "alpine", REMOTE=remote,
                         REGISTRY="ghcr.io/me", TAG="v1.0.0")
     assert made.returncode == 0, made.stderr
     folder = unpacked(equipped, "dockercoins-kind.tar.gz")
@@ -102,13 +103,25 @@ def test_webui_may_read_its_page_though_the_trainers_checkout_is_private(equippe
 
 
 @pytest.mark.parametrize("words, status, said", [
-    ((), 2, "the following arguments are required: platform, IMAGE"), (("swarm",), 2, "invalid choice: 'swarm'"),
+    ((), 2, "the following arguments are required: platform"), (("swarm",), 2, "invalid choice: 'swarm'"),
     (("--arch", "arm", "kind"), 2, "argument --arch: invalid choice: 'arm'"),
+    (("--output", "bin", "kind"), 2, "argument --output: bin is a folder"),
+    (("kind", "a@sha256:0"), 2, "argument IMAGE: a@sha256:0: a tag is expected, not a digest"),
     (("kind", "--arc=arm64"), 2, "unrecognized arguments: --arc=arm64"),
     (("--output", "there/is/none.tar.gz", "compose"), 1, "bundle: there/is")])
 def test_a_bad_option_is_one_line(equipped, words, status, said):
     made = equipped.run(BUNDLE, *words)
     assert made.returncode == status and said in made.stderr.splitlines()[-1]
+
+
+def test_a_stop_leaves_nothing_behind(equipped):
+    """In the middle of "docker save", with TERM."""
+    before = (equipped.folder / "bin/docker").read_text()
+    equipped.install("docker", before.replace('"save "*) ', '"save "*) kill "$PPID"; exec sleep 60; '))
+    made = equipped.run(BUNDLE, "kind", REMOTE=" jpetazzo/shpod:latest ")
+    assert (made.returncode, made.stderr.splitlines()[-1]) == (130, "bundle: interrupted")
+    assert not list(equipped.folder.glob("*bundle-*")) and not list(equipped.folder.glob(".bundle-*"))
+    assert equipped.calls.read_text().endswith("docker rmi jpetazzo/shpod:latest\n")
 
 
 def test_without_docker_or_its_engine_it_says_so(machine):

@@ -45,7 +45,7 @@ def release(machine):
         return machine.run(project / "scripts/release", *words, **{
             "TAG": "v2.5.1", "REGISTRY": "ghcr.io/Me/DockerCoins", **environment})
 
-    run.files = project / "build/release-files"
+    run.files = project / "build/release-files/v2.5.1"
     run.calls = lambda: machine.calls.read_text()
     return run
 
@@ -67,10 +67,11 @@ def test_check_compares_the_tag_with_version_and_changelog(release):
     assert release("check").returncode == 0
     found = release("check", TAG="v2.5.0")
     assert (found.returncode, found.stderr) == (1, "release: the tag is v2.5.0, but CMakeLists.txt has version 2.5.1\n")
-    changelog = release.files.parent.parent / "CHANGELOG.md"
-    changelog.write_text(CHANGELOG.replace("[2.5.1]", "[2.5.10]"))
-    found = release("check")
-    assert (found.returncode, found.stderr) == (1, 'release: CHANGELOG.md has no section "## [2.5.1] - DATE"\n')
+    changelog = release.files.parents[2] / "CHANGELOG.md"
+    for other in ("[2.5.10] - 2027-01-02", "[2.5.1] - DATE"):
+        changelog.write_text(CHANGELOG.replace("[2.5.1] - 2027-01-02", other))
+        found = release("check")
+        assert (found.returncode, found.stderr) == (1, 'release: CHANGELOG.md has no section "## [2.5.1] - DATE"\n')
 
 
 @pytest.mark.parametrize("words, environment, status, said", [
@@ -78,11 +79,18 @@ def test_check_compares_the_tag_with_version_and_changelog(release):
     (("pull",), {}, 2, "release: one step is expected; see scripts/release --help\n"),
     (("push", "join"), {}, 2, "release: one step is expected; see scripts/release --help\n"),
     (("push",), {"TAG": ""}, 1, "release: TAG and REGISTRY have to be set; see scripts/release --help\n"),
-    (("sign",), {}, 1, "release: build/release-files/rng.digest is missing: was the step before it run, and its output "
+    (("sign",), {}, 1, "release: build/release-files/v2.5.1/rng.digest is missing: was the step before it run, and its output "
                        "fetched?\n")])
 def test_bad_usage_is_one_line(release, words, environment, status, said):
     found = release(*words, **environment)
     assert (found.returncode, found.stderr) == (status, said)
+
+
+@pytest.mark.parametrize("step", ["push", "bundle"])
+def test_the_tests_substitutes_are_not_released(machine, release, step):
+    machine.install("docker", '#!/bin/bash\n[[ $* != "images --filter label=dockercoins.stand-in "* ]] || printf "a:1\\nb:2\\n"\n')
+    assert release(step).stderr == (
+        "release: this engine has the tests' substitutes, which must not be released: a:1, b:2\n")
 
 
 def test_help_names_every_step(release):
@@ -98,7 +106,7 @@ def test_sign_signs_each_image_by_digest_and_attaches_an_sbom_for_each_architect
         assert f"[cosign][sign][--yes][--recursive][{image}]" in calls
         for arch in ("amd64", "arm64"):
             assert (f"[cosign][attest][--yes][--type][spdxjson][--predicate]"
-                    f"[build/release-files/{name}-{arch}.spdx.json][{image}-{arch}]") in calls
+                    f"[build/release-files/v2.5.1/{name}-{arch}.spdx.json][{image}-{arch}]") in calls
     assert len(calls) == 12
 
 
@@ -107,7 +115,7 @@ def test_publish_makes_a_release_with_the_notes_of_that_version(kept):
     call = kept.calls()
     assert call.startswith("[gh][release][create][v2.5.1][--verify-tag][--title][DockerCoins v2.5.1]"
                            "[--notes][\n### Added\n\n- a thing]")
-    assert "[build/release-files/dockercoins-v2.5.1-kind.tar.gz]" in call and call.count(".spdx.json]") == 8
+    assert "[build/release-files/v2.5.1/dockercoins-v2.5.1-kind.tar.gz]" in call and call.count(".spdx.json]") == 8
     assert ".digest" not in call
 
 
