@@ -41,19 +41,12 @@ TLS = bytes.fromhex("16030100f5010000f10303" + "ab" * 32 + "20" + "cd" * 32 + "0
 
 # By the statuses that they may get; 0 is a connection closed without a response.
 BAD = {
+    # More of these are in test_smuggling.py and tests/unit/request_head_test.cpp.
     (400,): [
         *(line + b"\r\nHost: x\r\n\r\n" for line in (
-            b"GET /", b"GET HTTP/1.1", b"/ HTTP/1.1", b"GET  / HTTP/1.1", b" GET / HTTP/1.1",
-            b"GET\t/\tHTTP/1.1", b"GET / HTTP/1.1 x", b"GET / http/1.1", b"GET / HTTP/1.", b"GET / HTTP/11",
-            b"GET / HTTP/2.0", b"get / HTTP/1.1", b"BREW / HTTP/1.1", b"G" * 5000 + b" / HTTP/1.1",
-            b"GE\0T / HTTP/1.1", b"GET /\0 HTTP/1.1")),
-        b"GET / HTTP/1.1\nHost: x\n\n", b"GET / HTTP/1.1\r\nHost: x\nX: y\r\n\r\n",
-        *(post(header) for header in (
-            "NoColon", ": no name", "Content-Length : 5", "X: y\r\n folded", "\0", "X: \0", "X: y\rZ: y",
-            "Content-Length: 5\r\nTransfer-Encoding: chunked", "Content-Length: 5\r\nContent-Length: 5",
-            "Content-Length: 5, 6", "Content-Length:", "Content-Length: -5", "Content-Length: +5",
-            "Content-Length: 0x5", "Transfer-Encoding: gzip", "Transfer-Encoding: chunked, gzip",
-            "Transfer-Encoding: xchunked", "Transfer-Encoding:"))],
+            b"GET /", b"GET / HTTP/2.0", b"get / HTTP/1.1", b"BREW / HTTP/1.1", b"G" * 5000 + b" / HTTP/1.1")),
+        b"GET / HTTP/1.1\nHost: x\n\n", *(post(header) for header in (
+            "NoColon", "X: \0", "Content-Length: 5\r\nTransfer-Encoding: chunked", "Content-Length: -5"))],
     (414,): [request_bytes("/" + "1" * 9000), b"GET /" + b"a" * 20000],
     (431,): [request_bytes("/", *["a: b"] * 101), request_bytes("/", "X: " + "y" * 20000),
              b"GET / HTTP/1.1\r\n" + (b"X: " + b"y" * 1000 + b"\r\n") * 20],
