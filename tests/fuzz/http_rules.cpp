@@ -17,6 +17,8 @@ bool IsOneOf(char c, std::string_view characters) { return characters.find(c) !=
 bool IsDigit(char c) { return IsOneOf(c, "0123456789"); }
 bool IsHexDigit(char c) { return IsOneOf(c, "0123456789abcdefABCDEF"); }
 bool IsControl(char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }
+/// In a header's value, or a chunk's extension.
+bool IsMalformed(char c) { return IsControl(c) && c != '\t'; }
 
 bool IsToken(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](unsigned char c) {
@@ -46,8 +48,7 @@ bool TakeHeader(std::string_view line, Headers& headers) {
   std::string_view value = line.substr(std::min(colon + 1, line.size()));
   while (!value.empty() && IsOneOf(value.front(), " \t")) value.remove_prefix(1);
   while (!value.empty() && IsOneOf(value.back(), " \t")) value.remove_suffix(1);
-  if (colon == line.size() || !IsToken(line.substr(0, colon)) ||
-      std::ranges::any_of(value, [](char c) { return IsControl(c) && c != '\t'; }))
+  if (colon == line.size() || !IsToken(line.substr(0, colon)) || std::ranges::any_of(value, IsMalformed))
     return false;
   headers.emplace(LowerCase(line.substr(0, colon)), value);
   return true;
@@ -101,7 +102,7 @@ Verdict ReadChunks(std::string_view rest, std::string& body) {
   for (;;) {
     if (rest.find("\r\n") == std::string_view::npos) return Verdict::kBodyIncomplete;
     const auto line = TakeLine(rest);
-    const auto size = line ? ChunkSize(*line) : std::nullopt;
+    const auto size = line && std::ranges::none_of(*line, IsMalformed) ? ChunkSize(*line) : std::nullopt;
     if (!size) return Verdict::kBodyRefused;
     if (*size == 0) break;
     if (rest.size() < *size + 2) return Verdict::kBodyIncomplete;
@@ -151,6 +152,7 @@ RfcRequest ReadRequest(std::string_view bytes) {
   reading.expects_continue = !is_version_10 && std::ranges::any_of(headers, [](const auto& header) {
     return header.first == "expect" && LowerCase(header.second) == "100-continue";
   });
+  reading.in_chunks = headers.contains("transfer-encoding");
   reading.target = line->substr(reading.method.size() + 1);
   reading.target.resize(reading.target.find(' '));
   reading.verdict = ReadBody(bytes, headers, is_version_10, reading.body);

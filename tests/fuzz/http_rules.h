@@ -20,6 +20,7 @@ struct RfcRequest {
   Verdict verdict = Verdict::kHeadIncomplete;
   std::string method;
   std::string target;
+  bool in_chunks = false;
   bool expects_continue = false;
   std::string body;
 };

@@ -128,19 +128,23 @@ def test_a_thousand_workers_at_one_rng(figure):
         for worker in workers:
             worker.send_signal(signal.SIGTERM)
         statuses = {worker.wait(30) for worker in workers}
-        figure("1,000 workers", f"rng answers {rate:.3f} requests/s, all stopped in {time.monotonic() - begun:.2f} s, "
-                               f"KiB of rng at the beginning and at the end: {memory}")
+        took = time.monotonic() - begun
         lines = [line for log in pathlib.Path(folder).iterdir() for line in log.read_text().splitlines()]
         # A thousand that stop at once are too many for a busy machine: some end before Redis has answered.
-        late = "" if QUIET else "|ERROR:worker:Not stored at the end: .*: no reply in time"
-        said = [re.match(rf"INFO:worker:(?:(\d+) units of work done|Coin found){late}", line) for line in lines]
-        assert [line for line, known in zip(lines, said) if not known] == [], "no worker had an error"
+        said = re.compile(r"INFO:worker:(?:(\d+) units of work done|Coin found)")
+        others = [line for line in lines if not said.match(line)]
+        late = [line for line in others if re.match("ERROR:worker:Not stored at the end: .*: no reply in time", line)]
+        figure("1,000 workers", f"rng answers {rate:.3f} requests/s, all stopped in {took:.2f} s, {len(late)} before Redis "
+                                f"had answered, KiB of rng at the beginning and at the end: {memory}")
+        assert others == late and len(late) < count / 10, "no worker had another error"
         assert statuses == {0}
         assert (9.8 if QUIET else 8) <= rate <= 10.1
         assert memory[1] < memory[0] + 512
         answered = sum('"POST / HTTP/1.1" 200 64' in line for line in mine.hasher.access_lines())
-        updates, stored = sum(int(known[1] or 0) for known in said), counted(mine.redis)
+        updates = sum(int(found[1] or 0) for found in map(said.match, lines) if found)
+        stored = counted(mine.redis)
         assert answered - count <= updates <= stored <= answered
-        assert updates == stored or not QUIET, "a stop may end a worker after Redis has counted, but before it logs"
+        # A stop may end a worker after Redis has counted, but before it logs.
+        assert stored - updates <= len(late) or not QUIET
         # rng has noticed that they have gone, and continues.
         assert httping(mine.rng.port, 1) < 5000
