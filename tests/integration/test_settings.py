@@ -247,6 +247,7 @@ def test_healthcheck_is_0_for_a_healthy_service_else_1_with_the_reason(name):
         assert healthcheck(one, ADMIN_PORT=dead) == (1, f"{name}: no response from the admin port 127.0.0.1:{dead}\n")
         if name != "worker":
             assert healthcheck(one, PORT=dead) == (1, f"{name}: 127.0.0.1:{dead}: connection refused\n")
+            assert healthcheck(one, PORT=0) == (1, f"{name}: PORT=0: the port that the service took is not known\n")
             assert one.access_lines() == [], "a connection without a request is not a request"
 
 
