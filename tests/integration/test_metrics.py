@@ -146,14 +146,3 @@ def test_webui_counts_failed_readings():
             assert (values["dockercoins_redis_failures_total"],
                     values["dockercoins_redis_round_trip_seconds_count"]) == (failures, 2)  # HLEN and GET
             redis.stop()
-
-
-def test_a_worker_counts_its_errors_by_the_step_that_failed_as_it_logs_them():
-    with Mine(admin=True, DELAY_MS=20) as mine:
-        (worker,) = mine.workers
-        worker.wait_for_line("[1-9][0-9]* units of work done")
-        for step, end in (("hasher", mine.hasher.stop), ("rng", mine.rng.stop), ("redis", mine.redis.stop)):
-            end()
-            name = f'dockercoins_errors_total{{step="{step}"}}'
-            eventually(lambda name=name: scrape(worker)[name] >= 1, 20)
-        assert worker.stop()[0] == 0 and worker.log.count("ERROR:worker:In work loop: ") >= 3

@@ -19,10 +19,8 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
-using std::chrono::seconds;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
 /// The lines of the tests' own metrics, whose names begin with x.
 std::string OwnText(const Metrics& metrics) {
@@ -91,27 +89,6 @@ TEST(MetricsTest, HistogramsCountUpToAndIncludingEachBound) {
             "# HELP x_seconds Waits.\n# TYPE x_seconds histogram\nx_seconds_count 46\nx_seconds_sum "
             "788.076000023\n" +
                 buckets + "x_seconds_bucket{le=\"+Inf\"} 46\n");
-}
-
-TEST(MetricsTest, ThoseWithUnknownLabelsAppearWithTheirFirstObservation) {
-  Metrics metrics;
-  metrics.AddHistogram("x_seconds", "X.", {}).Observe(seconds(3), {{"route", "/2"}});
-  (void)metrics.AddHistogram("y_seconds", "Y.");
-  EXPECT_THAT(OwnText(metrics),
-              StartsWith("# HELP x_seconds X.\n# TYPE x_seconds histogram\n"
-                         "x_seconds_count{route=\"/2\"} 1\nx_seconds_sum{route=\"/2\"} 3\n"));
-  EXPECT_EQ(Samples(metrics).at("y_seconds_count"), 0) << "one without labels is there from the start";
-}
-
-TEST(MetricsTest, ACounterCountsByLabels) {
-  Metrics metrics;
-  const Counter counter = metrics.AddCounter("x_total", "X.", {});
-  EXPECT_EQ(OwnText(metrics), "") << "nothing is counted yet";
-  counter.Increment({{"route", "/"}, {"status", "200"}});
-  for (int i = 0; i < 2; ++i) counter.Increment({{"route", "/N"}, {"status", "404"}});
-  EXPECT_EQ(OwnText(metrics),
-            "# HELP x_total X.\n# TYPE x_total counter\n"
-            "x_total{route=\"/\",status=\"200\"} 1\nx_total{route=\"/N\",status=\"404\"} 2\n");
 }
 
 TEST(MetricsTest, CountsExactlyWhileItIsRead) {
