@@ -126,15 +126,5 @@ TEST_F(SettingsTest, RefuseEverythingElseWithOneLine) {
             "PORT=80\\x0aand\\x1b[31m more: a port from 1 to 65535 is expected, or 0 for a free one");
 }
 
-TEST_F(SettingsTest, AServiceHasThoseOfTheWorkerAndAPort) {
-  ::setenv("PORT", "abc", 1);
-  ::setenv("BIND_ADDRESS", "127.0.0.1", 1);
-  ::setenv("ADMIN_PORT", "8002", 1);
-  EXPECT_EQ(kAddress() + " " + kAdminPort(), "127.0.0.1 8002, asked for") << "the worker does not read PORT";
-  ::setenv("PORT", "8001", 1);
-  const auto [address, port, admin_port, admin_asked] = ReadListenSettings();
-  EXPECT_EQ(std::tuple(address, port, admin_port, admin_asked), std::tuple("127.0.0.1", 8001, 8002, true));
-}
-
 }  // namespace
 }  // namespace dockercoins
