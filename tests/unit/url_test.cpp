@@ -27,12 +27,6 @@ void Expect(const Table& table, std::string (*write)(const Url&)) {
   }
 }
 
-TEST(EndpointTest, IsWrittenWithItsPort) {
-  EXPECT_EQ((Endpoint{.host = "rng", .port = 80}.ToString()), "rng:80");
-  EXPECT_EQ((Endpoint{.host = "127.0.0.1", .port = 8001}.ToString()), "127.0.0.1:8001");
-  EXPECT_EQ((Endpoint{.host = "::1", .port = 80}.ToString()), "[::1]:80");
-}
-
 TEST(HttpUrlTest, HasHostPortAndPath) {
   const Table table = {
       {"rng 80 ", {"http://rng", "http://rng/", "http://rng:80//"}},
