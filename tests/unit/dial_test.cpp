@@ -1,6 +1,5 @@
 #include "common/dial.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
 #include <sys/socket.h>
@@ -60,15 +59,6 @@ std::string Failure(const Endpoint& server, milliseconds timeout = kPatience,
                     const std::stop_token& stop = {}) {
   Dialer dialer(server);
   return Failure(dialer, timeout, stop);
-}
-
-TEST(DialTest, ReturnsABlockingSocket) {
-  const ListenSocket listener = Listen("127.0.0.1", 0);
-  const UniqueFd fd = Dialer({.host = "127.0.0.1", .port = listener.port}).Dial(kPatience, {});
-  EXPECT_EQ(::fcntl(fd.get(), F_GETFL) & O_NONBLOCK, 0);
-  EXPECT_NE(::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 0);
-  EXPECT_TRUE(Send(Accept(listener), "x"));
-  EXPECT_EQ(Receive(fd, 1), "x");
 }
 
 TEST(DialTest, NamesTheServerAndTheReasonAndLeaksNoDescriptor) {
