@@ -9,22 +9,8 @@
 #include <algorithm>
 #include <fstream>
 
-#include "tests/unit/sockets.h"
-
 namespace dockercoins {
 namespace {
-
-TEST(ListenTest, ListensAgainOnAPortWithOldConnections) {
-  ListenSocket first = Listen("127.0.0.1", 0);
-  const UniqueFd client = ConnectTo(first.port);
-  UniqueFd served = Accept(first);
-  ASSERT_TRUE(served);
-  // The side that closes first keeps the port in TIME_WAIT.
-  served.Reset();
-  EXPECT_TRUE(AwaitClosed(client));
-  first.fd.Reset();
-  EXPECT_EQ(Listen("127.0.0.1", first.port).port, first.port);
-}
 
 TEST(ListenTest, DoesNotBlockAndHasRoomForAThousandWorkersThatConnectTogether) {
   const ListenSocket socket = Listen("127.0.0.1", 0);
