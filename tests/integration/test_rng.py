@@ -30,7 +30,7 @@ def rng():
 
 
 def test_the_root_names_the_service(rng):
-    for request in (request_bytes("/"), b"GET / HTTP/1.0\r\n\r\n"):
+    for request in (request_bytes("/"), request_bytes("http://rng"), b"GET / HTTP/1.0\r\n\r\n"):
         assert_answer(ask(rng.port, request), 200, HOME, HTML)
 
 
@@ -82,7 +82,7 @@ def test_another_method_is_not_allowed(rng, method):
         assert_answer(answer, 405, NO_METHOD, allow="GET, HEAD")
 
 
-@pytest.mark.parametrize("target", ["/", "/0", "/32", f"/{LIMIT}", f"/{LIMIT + 1}", "/abc", "/" + "9" * 7000],
+@pytest.mark.parametrize("target", ["/", "/0", "/32", f"/{LIMIT}", f"/{LIMIT + 1}", "/abc", "/" + "9" * 7000, "/%"],
                          ids=lambda target: target[:12])
 def test_head_has_the_headers_of_get_and_no_body(rng, target):
     head = ask(rng.port, request_bytes(target, method="HEAD"))

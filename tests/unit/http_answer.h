@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 
@@ -12,13 +11,8 @@ namespace dockercoins {
 /// A response, as a client sees it.
 struct HttpAnswer {
   std::string raw;  ///< All bytes; empty if the connection was closed without a response, or reset.
-  std::string status_line;
-  int status = 0;  ///< 0 if it is not a response. Of the final response, if "100 Continue" came before.
-  std::multimap<std::string, std::string> headers;
+  int status = 0;   ///< 0 if it is not a response.
   std::string body;
-
-  /// Status line, headers ordered by name, an empty line and the body, with plain line ends.
-  [[nodiscard]] std::string Text() const;
 };
 
 /// The response on `client`, until the server closes the connection.

@@ -35,8 +35,8 @@ class FakeHandler {
     };
     Route rest = Route::To("other", "GET, HEAD", serve);
     rest.matches = [](std::string_view path) { return path.starts_with("/") && path != "/nowhere"; };
-    return {Route::To("/", "GET, HEAD, POST", serve, 2'000'000), Route::To("/odd", "FORGET, GETTER", serve),
-            Route::To("/page", "GET, HEAD", serve), Route::To("/held", "GET, HEAD", serve), std::move(rest)};
+    return {Route::To("/", "GET, HEAD, POST", serve, 2'000'000), Route::To("/page", "GET, HEAD", serve),
+            Route::To("/held", "GET, HEAD", serve), std::move(rest)};
   }
 
   [[nodiscard]] Gate& gate() { return gate_; }
@@ -52,11 +52,9 @@ class FakeHandler {
               const std::stop_token& cut) {
     response.SetContent(request.path, "text/html");
     if (request.path.starts_with("/held")) gate_.Pass();
-    if (request.path == "/headers") response.headers.emplace_back("X-Fake", "yes");
     if (request.path == "/until-cut" && !SleepFor(kPatience, cut))
       response.SetError(kServiceUnavailable, kStopping);
     if (request.path.starts_with("/status/")) response.SetError(std::stoi(request.path.substr(8)), "so");
-    if (request.path == "/stream") response.SetSource(300'000, "text/plain", Fill);
     if (request.path == "/endless") response.SetSource(1'000'000'000'000, "text/plain", Fill);
     if (request.method == "POST") {
       body([](const char* /*data*/, size_t /*size*/) { return true; });
