@@ -100,20 +100,6 @@ def test_hashes_a_body_whatever_its_size_and_its_chunks_sizes(hasher):
         assert_digest(ask(hasher.port, chunked(*pieces)), part)
 
 
-@pytest.mark.parametrize("body, hashed", [
-    (chunk(b""), b""), (b'5;a="q;r"\r\nhello\r\n0;last\r\n\r\n', b"hello"),
-    (b"00005\r\nhello\r\n0000\r\n\r\n", b"hello"), (b"aB\r\n" + b"z" * 171 + b"\r\n0\r\n\r\n", b"z" * 171),
-    (b"2\r\nhe\r\n3\r\nllo\r\n0\r\nX-Trailer: yes\r\nContent-Length: 3\r\n\r\n", b"hello"),
-], ids=["empty", "extensions", "leading zeros", "hexadecimal", "trailers"])
-def test_understands_every_form_of_chunked_encoding(hasher, body, hashed):
-    assert_digest(ask(hasher.port, CHUNKED + body), hashed)
-
-
-@pytest.mark.parametrize("size", ["zz", "", "4", "fffffffffffffffff"])
-def test_a_body_in_malformed_chunks_is_refused(hasher, size):
-    assert ask(hasher.port, CHUNKED + size.encode() + b"\r\nhello\r\n0\r\n\r\n").status in (400, 413)
-
-
 PYTHON_REQUESTS = ["User-Agent: python-requests/2.18.4", "Accept-Encoding: gzip, deflate", "Accept: */*",
                    "Connection: keep-alive", "Content-Type: application/octet-stream"]
 
