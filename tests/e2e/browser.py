@@ -16,10 +16,10 @@ PROJECTOR = (1920, 1080)
 
 
 @contextlib.contextmanager
-def dockercoins(workers=1, **webui):
+def dockercoins(workers=1):
     """All services as real processes; .scale(N) changes the number of workers, .url is the web UI's."""
     with contextlib.ExitStack() as stack:
-        yield Processes(stack, workers, webui=webui)
+        yield Processes(stack, workers)
 
 
 # All values of the graph, read by keyboard; a number is null where the legend says that it is not known.

@@ -7,13 +7,13 @@ from lesson_parts.model import Rngs
 class Processes:
     """All processes end with the stack."""
 
-    def __init__(self, stack, workers=1, webui=None):
+    def __init__(self, stack, workers=1):
         self._stack = stack
         self.redis = stack.enter_context(Redis())
         self._running = {"rng": [self._start("rng")], "hasher": [self._start("hasher")], "worker": []}
         self._upstreams = {f"{name.upper()}_URL": f"http://127.0.0.1:{self._running[name][0].port}"
                            for name in ("rng", "hasher")}
-        self._webui_settings = {"REDIS_URL": self.redis.url, **(webui or {})}
+        self._webui_settings = {"REDIS_URL": self.redis.url}
         self.start_webui()
         self.url = f"http://127.0.0.1:{self.webui.port}"
         self.scale(workers)

@@ -4,7 +4,6 @@ tests/unit/js tests the modules; this tests the page in a real browser.
 """
 
 import itertools
-import os
 import re
 import signal
 import time
@@ -70,14 +69,6 @@ def test_it_loads_from_one_host_and_reads_once_a_second(one_worker):
         sizes = [each["encodedDataLength"] for each in browser.network("Network.loadingFinished")
                  if each["requestId"] not in counters]
         assert len(sizes) > 8 and 140_000 < sum(sizes) < 250_000
-
-
-def test_the_numbers_are_shown_without_the_chart_library(tmp_path):
-    os.chmod(tmp_path, 0o755)
-    with dockercoins(1, ASSETS_DIR=tmp_path) as application, Browser() as browser:
-        browser.open(application.url)
-        assert re.fullmatch(r"~\d\.\d hashes/second", wait_for_speed(browser))
-        assert browser.text("graph") == "The chart library could not be loaded, so there is no graph."
 
 
 @of_the_page
