@@ -40,8 +40,8 @@ def page(one_worker):
 
 
 def wait_for_speed(browser):
-    """Waits until the speed is known; returns its text."""
-    return eventually(lambda: browser.text("speed") != "–" and browser.text("speed"), 40, 0.1, "a speed")
+    """Waits until the speed is known."""
+    eventually(lambda: browser.text("speed") != "–", 40, 0.1, "a speed")
 
 
 def speeds(rows):
