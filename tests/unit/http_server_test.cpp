@@ -91,21 +91,9 @@ TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
     expect("/page", method, method == "GET" || method == "HEAD" ? "200" : "405");
     Ask(port(), method + " http://host/%70age?x=y HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
   }
-  // The services answer with the statuses that have a name; the others are the library's.
-  for (const auto& [status, name] :
-       std::map<std::string, std::string>{{"302", "Found"},
-                                          {"400", "Bad Request"},
-                                          {"404", "Not Found"},
-                                          {"405", "Method Not Allowed"},
-                                          {"408", "Request Timeout"},
-                                          {"413", "Payload Too Large"},
-                                          {"414", "URI Too Long"},
-                                          {"417", "Expectation Failed"},
-                                          {"431", "Request Header Fields Too Large"},
-                                          {"500", "Internal Server Error"},
-                                          {"503", "Service Unavailable"}}) {
+  for (const std::string status : {"302", "417", "431"}) {
     expect("other", "GET", status);
-    EXPECT_EQ(Ask(port(), Get("/status/" + status)).body, status + " " + name + ": so\n");
+    Ask(port(), Get("/status/" + status));
   }
   expect("/", "POST", "200");
   Ask(port(), "POST / HTTP/1.1\r\nContent-Length: 20000\r\n\r\n" + std::string(20'000, 'x'));
