@@ -210,4 +210,4 @@ def test_a_class_does_not_notice_thousands_of_hostile_connections(figure):
     assert all(others > HOSTILE / 2 and readers > 0.9 * READERS.get(name, -1) for name, (others, readers) in present.items())
     assert statistics.median(beside) < statistics.median(without) * 1.1
     assert max(beside) < max(without) + 2
-    assert all(after[name] < before[name] + 12 * 1024 for name in before)  # webui keeps what 512 slow readers took
+    assert all(after[name] < before[name] + 16 * 1024 for name in before)  # webui keeps what 512 slow readers took
