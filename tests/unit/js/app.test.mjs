@@ -12,7 +12,7 @@ async function openDashboard(Dygraph, history = "not found") {
   let answer;
   let goOn;
   Date.now = () => 5_000_000;
-  performance.now = () => 0;
+  Object.defineProperty(performance, "now", { value: () => 0, configurable: true }); // read-only in Node.js 18
   globalThis.setTimeout = (call, pause) => { goOn = call; page.pause = pause; };
   globalThis.fetch = (...request) => new Promise((resolve, reject) => {
     if (request[0] === "history") resolve({ status: 200, text: async () => history });
