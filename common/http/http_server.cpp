@@ -71,8 +71,11 @@ void Watch(int epoll, int operation, int fd, uint32_t events, void* whose) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = whose;
-  ::epoll_ctl(epoll, operation, fd, &event);
+  if (::epoll_ctl(epoll, operation, fd, &event) != 0 && errno == ENOENT)
+    ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
+
+void Unwatch(int epoll, int fd) { ::epoll_ctl(epoll, EPOLL_CTL_DEL, fd, nullptr); }
 
 /// The client's whole request has been read, and nothing after it: a close resets nothing.
 bool MayClose(const Connection& connection) { return connection.complete && !HasUnreadInput(connection); }
@@ -211,7 +214,7 @@ void HttpServer::Accept() {
 
 void HttpServer::PauseAccepting() {
   CloseOne();
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket_.fd.get(), nullptr);
+  Unwatch(epoll_.get(), socket_.fd.get());
   accepting_ = false;
   resume_accepting_ = Clock::now() + kAcceptPause;
 }
@@ -284,7 +287,9 @@ void HttpServer::CloseExpired() {
   while (!parked_.empty() && parked_.front()->deadline <= now) {
     Connection& connection = *parked_.front();
     if (HasUnreadInput(connection)) {
-      ReadRequest(connection);  // It arrived in time. This thread is late.
+      // It arrived in time, and this thread is late. Its event must not come when another thread has it.
+      Unwatch(epoll_.get(), connection.fd.get());
+      ReadRequest(connection);
     } else if (connection.received.empty()) {
       Close(connection);
     } else {
@@ -392,6 +397,8 @@ std::unique_ptr<Connection> HttpServer::Unpark(Connection& connection) {
 
 void HttpServer::Close(Connection& connection) {
   auto closed = Unpark(connection);
+  // Closing does it only if no other process has the descriptor, such as one that was just forked.
+  Unwatch(epoll_.get(), closed->fd.get());
   closed->fd.Reset();
   closed_.push_back(std::move(closed));
 }

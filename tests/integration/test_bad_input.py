@@ -124,6 +124,7 @@ def test_requests_that_arrived_in_time_are_served_however_late_they_are_read():
         hasher.send_signal(signal.SIGSTOP)
         for client in clients:
             client.sendall(request_bytes("/"))
+            client.shutdown(socket.SHUT_WR)
         time.sleep(11)
         hasher.send_signal(signal.SIGCONT)
         assert {Answer(data).status for data, _ in collect(clients)} == {200}
