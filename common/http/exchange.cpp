@@ -29,12 +29,13 @@ bool Lists(const std::string& methods, const std::string& method) {
   return (", " + methods + ", ").find(", " + method + ", ") != std::string::npos;
 }
 
-/// RFC 9112, section 3.2.2: a server accepts `GET http://host/path` as well.
+/// RFC 9112, section 3.2.2: a server accepts `GET http://host/path` as well. InspectHead lets no other form
+/// pass.
 void AcceptAbsoluteForm(httplib::Request& request) {
   constexpr size_t kScheme = std::string_view("http://").size();
   if (request.path.starts_with('/') || request.path == "*") return;
-  const size_t slash = std::min(request.path.find('/', kScheme), request.path.size());
-  request.path = slash == request.path.size() ? "/" : request.path.substr(slash);
+  const size_t slash = request.path.find('/', kScheme);
+  request.path = slash == std::string::npos ? "/" : request.path.substr(slash);
 }
 
 void Amend(const RequestHead& head, httplib::Request& request) {

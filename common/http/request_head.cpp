@@ -84,15 +84,16 @@ std::optional<HeadProgress> RefuseEarly(std::string_view head) {
 
 /// The headers that say who is asked, and where the body ends.
 struct FramingHeaders {
+  bool version_10 = false;
   bool host = false;
-  std::optional<std::string_view> length;
-  std::optional<std::string_view> encoding;
+  std::optional<std::string_view> length = {};
+  std::optional<std::string_view> encoding = {};
   bool expects_continue = false;
 
   /// Takes a line of the head. Returns why it is refused; null if it is not.
   [[nodiscard]] const char* Take(std::string_view line);
   /// Returns why all of them together are refused; null if they are not.
-  [[nodiscard]] const char* Contradiction(bool version_10) const;
+  [[nodiscard]] const char* Contradiction() const;
 };
 
 const char* FramingHeaders::Take(std::string_view line) {
@@ -110,12 +111,12 @@ const char* FramingHeaders::Take(std::string_view line) {
     if (encoding) return "two Transfer-Encoding headers";
     encoding = value;
   } else if (EqualsIgnoringCase(name, "expect")) {
-    expects_continue = EqualsIgnoringCase(value, "100-continue");
+    expects_continue = !version_10 && EqualsIgnoringCase(value, "100-continue");
   }
   return nullptr;
 }
 
-const char* FramingHeaders::Contradiction(bool version_10) const {
+const char* FramingHeaders::Contradiction() const {
   if (encoding && version_10) return "a Transfer-Encoding in HTTP/1.0";
   if (length && encoding) return "both Content-Length and Transfer-Encoding";
   if (encoding && !EqualsIgnoringCase(*encoding, "chunked")) return "a Transfer-Encoding other than chunked";
@@ -151,17 +152,16 @@ HeadProgress InspectHead(std::string_view received) {
   std::string_view lines = head;
   const std::string_view request_line = TakeLine(lines);
   if (!IsRequestLine(request_line)) return Refused(kBadRequest, "the request line is malformed");
-  const bool version_10 = request_line.ends_with(kVersion10);
-  FramingHeaders headers;
+  FramingHeaders headers{.version_10 = request_line.ends_with(kVersion10)};
   for (size_t count = 1; lines != kLineEnd; ++count) {
     if (count > RequestHead::kMaxHeaders) return Refused(kHeadTooLarge, "more than 100 headers");
     if (const char* reason = headers.Take(TakeLine(lines))) return Refused(kBadRequest, reason);
   }
-  if (const char* reason = headers.Contradiction(version_10)) return Refused(kBadRequest, reason);
+  if (const char* reason = headers.Contradiction()) return Refused(kBadRequest, reason);
   return {.head = RequestHead{.bytes = head.size(),
                               .content_length = ParseNumber(headers.length.value_or("0")).value_or(0),
                               .chunked = headers.encoding.has_value(),
-                              .expects_continue = headers.expects_continue && !version_10},
+                              .expects_continue = headers.expects_continue},
           .refusal = {}};
 }
 
