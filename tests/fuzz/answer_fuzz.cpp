@@ -1,6 +1,5 @@
 // What rng or hasher answers, as the worker reads it. kCut ends a packet.
 #include <algorithm>
-#include <cctype>
 #include <stdexcept>
 
 #include "tests/fuzz/fake_dialer.h"
@@ -22,12 +21,14 @@ std::string Result(std::string_view answer, Ask ask) {
 }
 
 /// Whether the characters of `part` are in `whole`, in that order.
-bool IsLeftOf(std::string_view whole, std::string_view part) {
-  auto at = whole.begin();
-  return std::ranges::all_of(part, [&](char c) {
-    at = std::find(at, whole.end(), c);
-    return at != whole.end() && at++ != whole.end();
-  });
+bool HasInOrder(std::string_view whole, std::string_view part) {
+  size_t from = 0;
+  for (const char c : part) {
+    const size_t at = whole.find(c, from);
+    if (at == std::string_view::npos) return false;
+    from = at + 1;
+  }
+  return true;
 }
 
 }  // namespace
@@ -39,14 +40,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static HttpServices services(HttpUrl::Parse("http://rng"), HttpUrl::Parse("http://hasher/base"), {});
   std::string whole(answer);
   std::erase(whole, kCut);
-  std::string lower_case(whole);
-  std::ranges::transform(lower_case, lower_case.begin(), [](unsigned char c) { return std::tolower(c); });
-  const bool in_chunks = lower_case.find("chunked") != std::string::npos;
+  const bool in_chunks = LowerCase(whole).find("chunked") != std::string::npos;
 
   const std::string bytes = Result(answer, [] { return services.Draw(); });
   Require(bytes.empty() || bytes.size() == 32, "rng's answer has 32 bytes", bytes);
-  Require(in_chunks ? IsLeftOf(whole, bytes) : whole.find(bytes) != std::string::npos, "the bytes are rng's",
-          bytes);
+  Require(in_chunks ? HasInOrder(whole, bytes) : whole.find(bytes) != std::string::npos,
+          "the bytes are rng's", bytes);
   const std::string digest = Result(answer, [] { return services.Hash(std::string(32, 'x')); });
   Require(digest.empty() || digest.size() == 64, "a digest has 64 digits", digest);
   Require(digest.find_first_not_of("0123456789abcdef") == std::string::npos, "a digest is hexadecimal",

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cctype>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -29,6 +31,12 @@ inline std::vector<std::string> Split(std::string_view text, char separator) {
     }
   }
   return parts;
+}
+
+inline std::string LowerCase(std::string_view text) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower;
 }
 
 /// Ends the process, and so the run, when a promise is broken.

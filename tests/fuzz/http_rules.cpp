@@ -37,12 +37,6 @@ std::optional<std::string_view> TakeLine(std::string_view& rest) {
   return line;
 }
 
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return lower;
-}
-
 bool TakeHeader(std::string_view line, Headers& headers) {
   const size_t colon = std::min(line.find(':'), line.size());
   std::string_view value = line.substr(std::min(colon + 1, line.size()));
@@ -78,8 +72,7 @@ bool IsTarget(const std::string& target) {
   return start.starts_with("http://") && start.size() > 7 && start[7] != ':' && !IsOneOf('%', start);
 }
 
-bool IsRequestLine(std::string_view line) {
-  const auto parts = Split(line, ' ');
+bool IsRequestLine(const std::vector<std::string>& parts) {
   return parts.size() == 3 && IsToken(parts[0]) && IsTarget(parts[1]) &&
          (parts[2] == "HTTP/1.1" || parts[2] == "HTTP/1.0");
 }
@@ -146,15 +139,15 @@ RfcRequest ReadRequest(std::string_view bytes) {
   Headers headers;
   const auto line = TakeHead(bytes, headers);
   reading.verdict = Verdict::kRefused;
-  if (!line || !IsRequestLine(*line)) return reading;
-  reading.method = line->substr(0, line->find(' '));
-  const bool is_version_10 = line->ends_with("0");
+  const auto parts = Split(line.value_or(""), ' ');
+  if (!IsRequestLine(parts)) return reading;
+  reading.method = parts[0];
+  reading.target = parts[1];
+  const bool is_version_10 = parts[2] == "HTTP/1.0";
   reading.expects_continue = !is_version_10 && std::ranges::any_of(headers, [](const auto& header) {
     return header.first == "expect" && LowerCase(header.second) == "100-continue";
   });
   reading.in_chunks = headers.contains("transfer-encoding");
-  reading.target = line->substr(reading.method.size() + 1);
-  reading.target.resize(reading.target.find(' '));
   reading.verdict = ReadBody(bytes, headers, is_version_10, reading.body);
   return reading;
 }
