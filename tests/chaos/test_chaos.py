@@ -226,7 +226,7 @@ def test_after_chaos_nothing_is_lost_and_everybody_mines(seed, figure):
         assert least <= in_redis <= least + twice + unsure
         assert [hashlib.sha256(value).hexdigest().encode() for value in coins.values()] == list(coins)
         stored = {name.decode()[:8] for name in coins}
-        lasting = [*living, *(worker for worker, _, how in chaos.ended if how == "stop" and "Not stored" not in worker.log)]
-        assert {name for worker in lasting for name in re.findall(r"Coin found: (0\w{7})", worker.log)} <= stored
+        stopped = [worker for worker, _, how in chaos.ended if how == "stop" and "Not stored" not in worker.log]
+        assert {name for worker in (*living, *stopped) for name in re.findall(r"Coin found: (0\w{7})", worker.log)} <= stored
         for (descriptors, threads, memory), used in zip(after, before):
             assert descriptors <= min(before)[0] and threads <= used[1] and memory < used[2] + 1024, (before, after)
