@@ -108,7 +108,8 @@ PYTHON_REQUESTS = ["User-Agent: python-requests/2.18.4", "Accept-Encoding: gzip,
     (post(b"hello", *PYTHON_REQUESTS), b"hello"), (chunked(b"hello"), b"hello"), (head(), b""),
     (post(b"hello") + b"more", b"hello"), (request_bytes("/", method="POST", version="1.0"), b""),
     (request_bytes("http://hasher:80/?x", method="POST", body=b"hello"), b"hello"),
-], ids=["the original's worker", "chunked", "neither", "more than the length", "1.0", "absolute target"])
+    (post(b"hello", "X: " + "y" * 12000), b"hello"),
+], ids=["the original's worker", "chunked", "neither", "more than the length", "1.0", "absolute target", "a long header"])
 def test_a_request_may_come_in_parts_and_its_client_may_close_its_sending_side(hasher, request_, body):
     """Without a length and without chunks, the body is empty."""
     assert_digest(ask(hasher.port, request_), body)
