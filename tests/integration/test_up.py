@@ -283,7 +283,7 @@ class OtherProject:
         (repo / "CMakeLists.txt").write_text(
             f"cmake_minimum_required(VERSION 3.25)\nproject(Other LANGUAGES NONE)\n{cmake_lists}")
         (folder / "bin").mkdir()
-        installed = f"for one; do case $one in -*|*' '*|{missing});; *) echo $one all installed;; esac; done"
+        installed = f"for one; do case $one in -*|*' '*|{missing});; *) echo installed $one:all;; esac; done"
         for name, text in (("dpkg-query", installed), ("apt-get", f'echo "$*" >>{self.notes}; {apt_get}'),
                            ("sudo", '[ "$1" != -n ] || shift; "$@"')):
             (folder / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
