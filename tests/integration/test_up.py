@@ -310,6 +310,20 @@ def test_missing_packages_are_listed_and_installed_and_a_person_is_asked_first(t
     assert ("far enough" in up.text) == bool(installs)
 
 
+@pytest.mark.parametrize("paper, text, good", [
+    ("version", "0.18.7-1", False), ("version", "0.18.7-2", True), ("version", "0.18.8-1", False),
+    ("install_manifest.txt", "/nowhere", False)])
+def test_a_library_of_an_older_revision_or_without_a_file_is_installed_again(tmp_path, paper, text, good):
+    other = OtherProject(tmp_path, "nothing", "", apt_get="false")
+    script = other.place["repo"] / "scripts/install-deps"
+    script.write_text(script.read_text().replace("PREFIX=/usr/local", f"PREFIX={tmp_path}/local"))
+    shutil.copytree("/usr/local/share/doc", tmp_path / "local/share/doc")
+    (tmp_path / "local/share/doc/cpp-httplib" / paper).write_text(text)
+    done = subprocess.run([script, "build"], env={"PATH": other.place["PATH"]}, capture_output=True, text=True, check=False)
+    listed = f"Missing libraries, from Debian to {tmp_path}/local: cpp-httplib\n"
+    assert (done.returncode, done.stdout.startswith(listed), other.notes.read_text() == "") == (int(not good), not good, good)
+
+
 @pytest.mark.parametrize("missing, cmake_lists, error", [
     ("nothing", 'message(FATAL_ERROR "broken")', "up: the build failed; its output above says why"),
     ("nothing", "add_custom_target(broken ALL COMMAND false)", "up: the build failed; its output above says why"),
