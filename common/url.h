@@ -37,6 +37,9 @@ struct RedisUrl {
   static RedisUrl Parse(std::string_view text);
 };
 
+/// `text` with its `%XX` decoded. Throws std::invalid_argument if a `%` has no two hexadecimal digits.
+std::string PercentDecoded(std::string_view text);
+
 /// `url` for a message: *** replaces the text between the scheme and the last @, which may be a password.
 std::string WithoutPassword(std::string_view url);
 

@@ -1,8 +1,11 @@
 #include "hasher/hasher_service.h"
 
+#include <cstddef>
+#include <memory>
 #include <utility>
 
 #include "hasher/sha256.h"
+#include "httplib.h"
 
 namespace dockercoins {
 namespace {
@@ -10,42 +13,32 @@ namespace {
 /// The contract's limit: far more than the lesson needs, and hashed in well under a second.
 constexpr uint64_t kMaxBodyBytes = 64ULL * 1024 * 1024;
 
+/// What becomes of a body: its digest, computed while it arrives.
+class DigestSink final : public BodySink {
+ public:
+  void Take(const char* data, size_t size) override { sha256_.Update(data, size); }
+  std::string Finish() override { return sha256_.HexDigest(); }
+
+ private:
+  Sha256 sha256_;
+};
+
 }  // namespace
 
 HasherService::HasherService(std::string hostname, const SimulatedWork& work)
     : hostname_(std::move(hostname)), work_(work) {}
 
 Routes HasherService::MakeRoutes() const {
-  const auto answer = [this](const HttpRequest& request, HttpResponse& response, const BodyReader& body,
-                             const std::stop_token& cut) {
-    if (request.method == "POST") {
-      Hash(response, body, cut);
-    } else {
-      response.SetContent("HASHER running on " + hostname_ + "\n", "text/html; charset=utf-8");
-    }
-  };
-  return {Route::To("/", "GET, HEAD, POST", answer, kMaxBodyBytes)};
-}
-
-void HasherService::Hash(HttpResponse& response, const BodyReader& body, const std::stop_token& cut) const {
-  Sha256 sha256;
-  uint64_t bytes = 0;
-  const bool whole = body([&](const char* data, size_t size) {
-    bytes += size;
-    if (bytes > kMaxBodyBytes) return false;
-    sha256.Update(data, size);
-    return true;
+  Routes routes;
+  routes.Get("/", [this](const httplib::Request& /*request*/, httplib::Response& response) {
+    response.set_content("HASHER running on " + hostname_ + "\n", "text/html; charset=utf-8");
   });
-  if (bytes > kMaxBodyBytes) {
-    response.SetError(kContentTooLarge, "at most " + std::to_string(kMaxBodyBytes) + " bytes are accepted");
-    return;
-  }
-  if (!whole) {
-    response.SetError(kBadRequest, "the body did not arrive in full");
-    return;
-  }
-  if (!work_.Do(response, cut)) return;
-  response.SetContent(sha256.HexDigest(), "text/plain; charset=utf-8");
+  routes.Post(
+      "/", kMaxBodyBytes, std::make_unique<DigestSink>,
+      [this](const httplib::Request& digest, httplib::Response& response, const Turn& turn) {
+        if (work_.Do(response, turn.cut)) response.set_content(digest.body, kText);
+      });
+  return routes;
 }
 
 }  // namespace dockercoins

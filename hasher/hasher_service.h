@@ -2,12 +2,12 @@
 
 #include <string>
 
-#include "common/http/http_handler.h"
-#include "common/http/simulated_work.h"
+#include "common/http/routes.h"
+#include "common/service/simulated_work.h"
 
 namespace dockercoins {
 
-/// Answers `POST /` with the SHA-256 of the request's body, after a delay that simulates the work.
+/// Responds to `POST /` with the SHA-256 of the request's body, after a delay that simulates the work.
 /// Thread-safe.
 class HasherService {
  public:
@@ -17,8 +17,6 @@ class HasherService {
   [[nodiscard]] Routes MakeRoutes() const;
 
  private:
-  void Hash(HttpResponse& response, const BodyReader& body, const std::stop_token& cut) const;
-
   const std::string hostname_;
   const SimulatedWork work_;
 };

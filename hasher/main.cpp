@@ -30,7 +30,7 @@ void Run() {
 
   Metrics metrics;
   const HasherService service(Hostname(), SimulatedWork(delay, fail_percent, log));
-  // 64 requests together take one DELAY, even while half of the threads read bodies that are still arriving.
+  // 64 requests together take one DELAY, and so do twice as many.
   const HttpServer::Options many_at_a_time = {.threads = 128};
   ServeHttp("HASHER", settings, many_at_a_time, service.MakeRoutes(), metrics, log, stop);
 }

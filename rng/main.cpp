@@ -33,7 +33,7 @@ void Run() {
   Metrics metrics;
   const RngService service(Hostname(), SimulatedWork(delay, fail_percent, log));
   // One thread, unless set: this is the bottleneck of the scaling lesson.
-  const HttpServer::Options one_at_a_time = {.threads = concurrency, .skip_clients_that_left = true};
+  const HttpServer::Options one_at_a_time = {.threads = concurrency, .withdraw_clients_that_left = true};
   ServeHttp("RNG", settings, one_at_a_time, service.MakeRoutes(), metrics, log, stop);
 }
 

@@ -3,21 +3,31 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "common/errors.h"
 #include "common/number.h"
+#include "httplib.h"
 
 namespace dockercoins {
 namespace {
 
 constexpr const char* kUrandom = "/dev/urandom";
 
-/// True for "/" and a run of digits.
-bool IsNumberPath(std::string_view path) {
-  return path.starts_with('/') && path.size() > 1 &&
-         path.find_first_not_of("0123456789", 1) == std::string_view::npos;
+/// The N of a path `/N`; none if it is no run of digits.
+std::optional<uint64_t> NumberIn(std::string_view path) { return ParseNumber(path.substr(1)); }
+
+std::optional<Refusal> CheckNumber(const httplib::Request& request) {
+  const auto bytes = NumberIn(request.path);
+  if (!bytes) return Refusal{.status = kNotFound, .reason = kNoSuchPath};
+  if (*bytes <= RngService::kMaxBytes) return std::nullopt;
+  return Refusal{.status = kBadRequest,
+                 .reason = "at most " + std::to_string(RngService::kMaxBytes) + " bytes per request"};
 }
 
 }  // namespace
@@ -28,28 +38,27 @@ RngService::RngService(std::string hostname, const SimulatedWork& work)
 }
 
 Routes RngService::MakeRoutes() const {
-  const auto answer_root = [this](const auto& /*request*/, HttpResponse& response, auto&&...) {
-    response.SetContent("RNG running on " + hostname_ + "\n", "text/html; charset=utf-8");
-  };
-  const auto answer_bytes = [this](const HttpRequest& request, HttpResponse& response, const auto& /*body*/,
-                                   const std::stop_token& cut) { AnswerBytes(request.path, response, cut); };
-  return {Route::To("/", kGetAndHead, answer_root),
-          Route::For("/N", kGetAndHead, IsNumberPath, answer_bytes)};
+  Routes routes;
+  routes.Get("/", [this](const httplib::Request& /*request*/, httplib::Response& response) {
+    response.set_content("RNG running on " + hostname_ + "\n", "text/html; charset=utf-8");
+  });
+  routes
+      .Get("/:N", [this](const httplib::Request& request, httplib::Response& response,
+                         const Turn& turn) { ServeBytes(request, response, turn); })
+      .check = CheckNumber;
+  return routes;
 }
 
-void RngService::AnswerBytes(std::string_view path, HttpResponse& response,
-                             const std::stop_token& cut) const {
-  const auto bytes = ParseNumber(path.substr(1));
-  if (!bytes || *bytes > kMaxBytes) {
-    response.SetError(kBadRequest, "at most " + std::to_string(kMaxBytes) + " bytes per request");
-    return;
-  }
-  if (!work_.Do(response, cut)) return;
-  response.SetSource(*bytes, "application/octet-stream",
-                     [this](uint64_t /*offset*/, char* data, size_t size) -> size_t {
-                       const ssize_t count = ::read(urandom_.get(), data, size);
-                       return count < 0 ? 0 : static_cast<size_t>(count);
-                     });
+void RngService::ServeBytes(const httplib::Request& request, httplib::Response& response,
+                            const Turn& turn) const {
+  if (!work_.Do(response, turn.cut)) return;
+  response.set_content_provider(
+      NumberIn(request.path).value_or(0), "application/octet-stream",
+      [this](size_t /*offset*/, size_t length, httplib::DataSink& sink) {
+        std::array<char, size_t{16} * 1024> buffer;  // NOLINT: 16 KiB need no zeroes
+        const ssize_t count = ::read(urandom_.get(), buffer.data(), std::min(length, buffer.size()));
+        return count > 0 && sink.write(buffer.data(), static_cast<size_t>(count));
+      });
 }
 
 }  // namespace dockercoins

@@ -2,15 +2,14 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
-#include "common/http/http_handler.h"
-#include "common/http/simulated_work.h"
+#include "common/http/routes.h"
+#include "common/service/simulated_work.h"
 #include "common/unique_fd.h"
 
 namespace dockercoins {
 
-/// Answers `GET /N` with N random bytes, after a delay that simulates the work.
+/// Responds to `GET /N` with N random bytes, after a delay that simulates the work.
 ///
 /// The queue is not here: the server passes on one request at a time. Thread-safe.
 class RngService {
@@ -25,7 +24,7 @@ class RngService {
   [[nodiscard]] Routes MakeRoutes() const;
 
  private:
-  void AnswerBytes(std::string_view path, HttpResponse& response, const std::stop_token& cut) const;
+  void ServeBytes(const httplib::Request& request, httplib::Response& response, const Turn& turn) const;
 
   const std::string hostname_;
   const SimulatedWork work_;

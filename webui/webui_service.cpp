@@ -2,11 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
+
+#include "httplib.h"
 
 namespace dockercoins {
 namespace {
@@ -35,46 +39,44 @@ nlohmann::ordered_json ToJson(const std::optional<std::string>& hashes) {
   return hashes ? nlohmann::ordered_json(*hashes) : nullptr;
 }
 
-void AddCommonHeaders(HttpResponse& response) {
+void AddCommonHeaders(httplib::Response& response) {
   // The page loads nothing from other hosts. The chart's legend has inline styles.
-  response.headers.emplace_back(
+  response.set_header(
       "Content-Security-Policy",
       "default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
       "frame-ancestors 'self'");
-  response.headers.emplace_back("X-Content-Type-Options", "nosniff");
-  response.headers.emplace_back("Referrer-Policy", "no-referrer");
+  response.set_header("X-Content-Type-Options", "nosniff");
+  response.set_header("Referrer-Policy", "no-referrer");
 }
 
-void AddHeadersOfReadings(HttpResponse& response) {
+void AddHeadersOfReadings(httplib::Response& response) {
   AddCommonHeaders(response);
-  response.headers.emplace_back("Cache-Control", "no-store");
+  response.set_header("Cache-Control", "no-store");
 }
 
-void AnswerFile(const std::shared_ptr<OpenFile>& file, std::string_view path, HttpResponse& response) {
-  AddCommonHeaders(response);
-  // An edited file shows on reload.
-  response.headers.emplace_back("Cache-Control", "no-cache");
-  response.SetSource(file->size, MediaType(path), [file](uint64_t offset, char* data, size_t size) -> size_t {
-    // 0 if the file has become shorter.
-    const ssize_t count = ::pread(file->fd.get(), data, size, static_cast<off_t>(offset));
-    return count < 0 ? 0 : static_cast<size_t>(count);
-  });
-}
-
-/// The route to all files of `folder`, below `prefix`.
-Route RouteToFiles(const std::string& prefix, const FileFolder& folder) {
-  const auto prepare = [&folder, prefix](std::string_view path) -> Action {
-    auto opened = folder.Open(path.substr(prefix.size()));
-    if (!opened) return {};
-    return [file = std::make_shared<OpenFile>(std::move(*opened))](const HttpRequest& request,
-                                                                   HttpResponse& response, auto&&...) {
-      AnswerFile(file, request.path, response);
-    };
+/// Serves all files of `folder`, below `prefix`.
+void AddFiles(Routes& routes, const std::string& prefix, const FileFolder& folder) {
+  const auto serve = [prefix, &folder](const httplib::Request& request, httplib::Response& response) {
+    auto opened = folder.Open(request.path.substr(prefix.size()));
+    if (!opened) return SetError(response, kNotFound, kNoSuchPath);
+    if (!IsGet(request, response)) return;
+    AddCommonHeaders(response);
+    // An edited file shows on reload.
+    response.set_header("Cache-Control", "no-cache");
+    const std::string type(MediaType(request.path));
+    if (opened->size == 0) return response.set_content("", type);
+    response.set_content_provider(
+        opened->size, type,
+        [file = std::make_shared<OpenFile>(std::move(*opened))](size_t offset, size_t length,
+                                                                httplib::DataSink& sink) {
+          std::array<char, size_t{16} * 1024> buffer;  // NOLINT: 16 KiB need no zeroes
+          // 0 if the file has become shorter.
+          const ssize_t count = ::pread(file->fd.get(), buffer.data(), std::min(length, buffer.size()),
+                                        static_cast<off_t>(offset));
+          return count > 0 && sink.write(buffer.data(), static_cast<size_t>(count));
+        });
   };
-  return {.name = prefix + "FILE",
-          .methods = kGetAndHead,
-          .matches = [prefix](std::string_view path) { return path.starts_with(prefix); },
-          .prepare = prepare};
+  routes.Get(prefix + ":FILE", serve).any_method = true;
 }
 
 }  // namespace
@@ -84,23 +86,22 @@ WebuiService::WebuiService(CountersReader& counters, const std::filesystem::path
     : counters_(counters), files_(files), assets_(assets) {}
 
 Routes WebuiService::MakeRoutes() {
-  const auto redirect = [](const auto& /*request*/, HttpResponse& response, auto&&...) {
+  Routes routes;
+  routes.Get("/", [](const httplib::Request& /*request*/, httplib::Response& response) {
     AddCommonHeaders(response);
-    response.status = kFound;
-    response.headers.emplace_back("Location", "index.html");
-  };
-  const auto answer_counters = [this](const HttpRequest& request, HttpResponse& response, auto&&...) {
-    AnswerCounters(request.arrived, response);
-  };
-  const auto answer_history = [this](const auto& /*request*/, HttpResponse& response, auto&&...) {
-    AnswerHistory(response);
-  };
-  return {Route::To("/", kGetAndHead, redirect), Route::To("/json", kGetAndHead, answer_counters),
-          Route::To("/history", kGetAndHead, answer_history), RouteToFiles("/assets/", assets_),
-          RouteToFiles("/", files_)};
+    response.set_redirect("index.html", kFound);
+  });
+  routes.Get("/json", [this](const httplib::Request& /*request*/, httplib::Response& response,
+                             const Turn& turn) { ServeCounters(response, turn.arrived); });
+  routes.Get("/history", [this](const httplib::Request& /*request*/, httplib::Response& response) {
+    ServeHistory(response);
+  });
+  AddFiles(routes, "/assets/", assets_);
+  AddFiles(routes, "/", files_);
+  return routes;
 }
 
-void WebuiService::AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response) {
+void WebuiService::ServeCounters(httplib::Response& response, std::chrono::steady_clock::time_point asked) {
   AddHeadersOfReadings(response);
   try {
     const Counters counters = counters_.Read(asked);
@@ -108,10 +109,10 @@ void WebuiService::AnswerCounters(std::chrono::steady_clock::time_point asked, H
     json["coins"] = counters.coins;
     json["hashes"] = ToJson(counters.hashes);
     json["now"] = Remember(counters.hashes);
-    response.SetContent(Dump(json), kJson);
+    response.set_content(Dump(json), kJson);
   } catch (const std::runtime_error& error) {
     response.status = kServiceUnavailable;
-    response.SetContent(Dump({{"error", error.what()}}), kJson);
+    response.set_content(Dump({{"error", error.what()}}), kJson);
   }
 }
 
@@ -132,7 +133,7 @@ void WebuiService::ForgetBefore(double time) {
   while (!history_.empty() && history_.front().first < time) history_.pop_front();
 }
 
-void WebuiService::AnswerHistory(HttpResponse& response) {
+void WebuiService::ServeHistory(httplib::Response& response) {
   AddHeadersOfReadings(response);
   nlohmann::ordered_json readings = nlohmann::ordered_json::array();
   {
@@ -140,7 +141,7 @@ void WebuiService::AnswerHistory(HttpResponse& response) {
     ForgetBefore(Now() - kHistorySeconds);
     for (const auto& [now, hashes] : history_) readings.push_back({now, ToJson(hashes)});
   }
-  response.SetContent(Dump({{"readings", readings}}), kJson);
+  response.set_content(Dump({{"readings", readings}}), kJson);
 }
 
 }  // namespace dockercoins

@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "common/http/http_handler.h"
+#include "common/http/routes.h"
 #include "webui/file_folder.h"
 #include "webui/redis_counters.h"
 
@@ -29,8 +29,8 @@ class WebuiService {
   /// A reading as /json gave it: Unix seconds, and the counter.
   using Reading = std::pair<double, std::optional<std::string>>;
 
-  void AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response);
-  void AnswerHistory(HttpResponse& response);
+  void ServeCounters(httplib::Response& response, std::chrono::steady_clock::time_point asked);
+  void ServeHistory(httplib::Response& response);
   /// Remembers the counter as it is now, and returns the time.
   double Remember(const std::optional<std::string>& hashes);
   void ForgetBefore(double time);

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <string>
 
-#include "common/http/connection.h"
 #include "common/http/http_metrics.h"
+#include "common/http/request.h"
 #include "common/log.h"
 
 namespace dockercoins {

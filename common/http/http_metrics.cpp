@@ -12,36 +12,26 @@ constexpr std::array<std::string_view, 9> kMethods = {"GET",     "HEAD",    "POS
                                                       "CONNECT", "OPTIONS", "TRACE", "PATCH"};
 constexpr const char* kOther = "other";
 
-/// The path of a request that has not been parsed, as it came.
-std::string_view RawPath(std::string_view request_line) {
-  const size_t space = request_line.find(' ');
-  if (space == std::string_view::npos) return "";
-  request_line.remove_prefix(space + 1);
-  return request_line.substr(0, request_line.find_first_of(" ?"));
-}
-
 }  // namespace
 
-HttpMetrics::HttpMetrics(Metrics& metrics, const Routes& routes)
-    : routes_(routes),
-      requests_(metrics.AddCounter("http_requests_total",
+HttpMetrics::HttpMetrics(Metrics& metrics)
+    : requests_(metrics.AddCounter("http_requests_total",
                                    "Requests that have ended, one for each line of the access log; "
-                                   "status \"none\": without an answer.",
+                                   "status \"none\": without a response.",
                                    {})),
       waiting_(metrics.AddGauge("http_requests_waiting", "Requests that wait in the queue.")),
       queue_(metrics.AddHistogram("http_request_queue_seconds",
                                   "Time that requests waited in the queue before they were served.")),
       duration_(metrics.AddHistogram(
           "http_request_duration_seconds",
-          "Time that requests took from entering the queue to the end of their answer.", {})),
+          "Time that requests took from entering the queue to the end of their response.", {})),
       service_(metrics.AddHistogram("http_request_service_seconds",
-                                    "Time from a request's turn until its answer was ready to be written.",
+                                    "Time from a request's turn until its response was ready to be written.",
                                     {})) {}
 
 void HttpMetrics::Count(const RequestRecord& record) const {
   const std::string_view line = record.request_line;
-  const Route* route = record.route ? *record.route : FindRoute(routes_, RawPath(line));
-  const std::string name = route == nullptr ? kOther : route->name;
+  const std::string name = record.route == nullptr ? kOther : record.route->name;
   // The times first: a request that is counted has its times already.
   if (record.begun) {
     queue_.Observe(record.Waited());

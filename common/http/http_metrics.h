@@ -1,7 +1,6 @@
 #pragma once
 
-#include "common/http/connection.h"
-#include "common/http/http_handler.h"
+#include "common/http/request.h"
 #include "common/metrics.h"
 
 namespace dockercoins {
@@ -10,8 +9,8 @@ namespace dockercoins {
 /// serve them. Thread-safe.
 class HttpMetrics {
  public:
-  /// Both must outlive this.
-  HttpMetrics(Metrics& metrics, const Routes& routes);
+  /// `metrics` must outlive this.
+  explicit HttpMetrics(Metrics& metrics);
 
   /// A request is over: counts it and, if it had its turn, its times.
   void Count(const RequestRecord& record) const;
@@ -20,7 +19,6 @@ class HttpMetrics {
   [[nodiscard]] Gauge Waiting() const { return waiting_; }
 
  private:
-  const Routes& routes_;
   const Counter requests_;
   const Gauge waiting_;
   const Histogram queue_;

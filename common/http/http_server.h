@@ -2,44 +2,50 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <stop_token>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include "common/http/access_log.h"
-#include "common/http/connection.h"
-#include "common/http/http_handler.h"
+#include "common/http/arriving_requests.h"
+#include "common/budget.h"
+#include "common/event_loop.h"
 #include "common/http/http_metrics.h"
+#include "common/http/lingering_connections.h"
+#include "common/listener.h"
+#include "common/http/outgoing_responses.h"
 #include "common/http/request_queue.h"
+#include "common/http/routes.h"
+#include "common/http/waiting_clients.h"
 #include "common/listen.h"
 #include "common/log.h"
 
 namespace dockercoins {
 
-class Exchange;
-
 /// An HTTP server that keeps slow clients away from the threads that serve.
 ///
-/// One thread parks every connection until its request is complete, puts it in a RequestQueue, and writes
-/// what a client does not take at once. So idle, half-sent and dripping connections and slow readers cost the
-/// others nothing, and requests are served in the order in which they became complete. Every answer closes
-/// its connection.
+/// One loop owns every connection, which goes through four stages: ArrivingRequests, WaitingClients,
+/// OutgoingResponses, LingeringConnections. A request enters the RequestQueue when it is complete, and leaves it
+/// when its response is ready. So idle, half-sent and dripping connections and slow readers cost the others
+/// nothing. What is refused gets no turn. Every response closes its connection.
 ///
 /// The constructor, Start and Stop are for one thread.
 class HttpServer {
  public:
   struct Options {
     size_t threads = 1;  ///< How many requests are served at a time.
-    /// A client that closed its side before its turn is passed over when others wait.
-    bool skip_clients_that_left = false;
+    /// A client that closes its side while it waits leaves the queue; otherwise it is served.
+    bool withdraw_clients_that_left = false;
     bool log_access = true;
     const HttpMetrics* metrics = nullptr;  ///< Counts what goes into the access log, if it is there.
+    size_t budget_bytes = size_t{12} * 1024 * 1024;  ///< For all that is held of clients.
+    ArrivingRequests::Limits arriving = {};
+    OutgoingResponses::Limits outgoing = {};
+    LingeringConnections::Limits lingering = {};
   };
 
   /// Serves what arrives at `socket` by `routes`. `routes`, `log` and the metrics must outlive this.
@@ -57,69 +63,45 @@ class HttpServer {
   void Stop();
 
   /// Where it listens.
-  [[nodiscard]] uint16_t port() const { return socket_.port; }
+  [[nodiscard]] uint16_t port() const { return port_; }
 
  private:
-  using Connections = std::list<std::unique_ptr<Connection>>;
   using Clock = std::chrono::steady_clock;
+  struct Served {
+    std::unique_ptr<Request> request;
+    httplib::Response response;
+  };
 
-  void Run(const std::stop_token& stop);
-  [[nodiscard]] int NextTimeoutMs() const;
-  void Accept();
-  void PauseAccepting();
-  void CloseOne();
-  void MakeRoom();
-  void ReadRequest(Connection& connection);
-  void Enqueue(std::unique_ptr<Connection> connection);
-  void DropInput(Connection& connection);
-  void CloseExpired();
-  void TakeBackServed();
-  void StopReading();
-  void WriteOn(Connection& connection);
-  void CutSlowReaders();
-  void CutSlowestReader();
-  void CutOff(Connection& connection);
-  void Park(std::unique_ptr<Connection> connection, Connection::Stage stage);
-  Connections& ListOf(Connection::Stage stage);
-  std::unique_ptr<Connection> Unpark(Connection& connection);
-  void Close(Connection& connection);
-  void Refuse(std::unique_ptr<Connection> connection, int status, const std::string& reason);
-  void Answer(Connection& connection, int status, const std::string& reason);
-  void Serve(size_t thread, Connection& connection);
-  void BeginAnswer(std::unique_ptr<Connection> connection);
-  void Finish(Connection& connection);
-  /// False when nothing is to be awaited of the client, so that the connection can be closed.
-  bool FinishAndLinger(Connection& connection, WriteResult result);
-  void Forget();
-  bool AwaitAnswers(Clock::time_point deadline);
+  // On the loop's thread.
+  void Run();
+  void EndResponses();
+  void Enqueue(WatchedFd fd, std::unique_ptr<Request> request, bool may_still_send);
+  void Refuse(WatchedFd fd, RequestRecord record, const Refusal& refusal);
+  void Withdraw(const Request* request);
+  void BeginResponses();
+  void Finish(OutgoingResponses::Outgoing outgoing, bool is_whole);
+  bool CloseOldest() { return lingering_.CloseOldest() || arriving_.CloseOldest(); }
+  void KeepToBudget();
+
+  // On a serving thread.
+  void Serve(std::unique_ptr<Request> request);
 
   const Options options_;
-  ListenSocket socket_;
+  const uint16_t port_;
   const AccessLog access_log_;
-  UniqueFd epoll_;
-  UniqueFd wake_;  ///< An eventfd: served connections or a stop.
-
-  // Of the parking thread. The first two lists are in the order of their deadlines.
-  Connections parked_;
-  Connections lingering_;
-  Connections writing_;
-  Connections closed_;  ///< Kept until the events at hand have been dealt with.
-  size_t parked_bytes_ = 0;
-  bool accepting_ = true;
-  Clock::time_point resume_accepting_;
-  Clock::time_point look_at_readers_;
-
-  std::atomic<bool> stopping_ = false;
-  std::mutex served_mutex_;
-  std::condition_variable finished_;
-  std::vector<std::unique_ptr<Connection>> served_;  ///< Whose turn is over, and who is not done with.
-  size_t unfinished_ = 0;  ///< Under served_mutex_: in the queue, being served, or being written to.
-  bool stopped_ = false;   ///< Under served_mutex_.
-
-  std::stop_source cut_;
-  const Routes& routes_;
   Log& log_;
-  std::vector<std::unique_ptr<Exchange>> exchanges_;  ///< One for each thread that serves, made by it.
+  EventLoop loop_;
+  Budget budget_;
+  ArrivingRequests arriving_;
+  WaitingClients waiting_;
+  OutgoingResponses outgoing_;
+  LingeringConnections lingering_;
+  std::unique_ptr<Listener> listener_;  ///< Null while it stops.
+  std::atomic<bool> stopping_ = false;
+  std::stop_source cut_;  ///< Ends what is being served.
+  std::mutex served_mutex_;
+  std::vector<Served> served_;  ///< Turns that are over. Under served_mutex_, as is:
+  bool ended_ = false;          ///< The loop takes no more of them.
   RequestQueue queue_;
   std::jthread thread_;
 };

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -10,71 +9,52 @@
 #include <thread>
 #include <vector>
 
-#include "common/http/connection.h"
+#include "common/http/request.h"
 #include "common/metrics.h"
 
 namespace dockercoins {
 
-/// Serves complete requests in the order in which they arrived, at most `threads` at a time. A turn ends when
-/// the answer is ready, before it is written.
+/// Serves complete requests in the order in which they arrived, at most `threads` at a time.
 ///
 /// With one thread this is DockerCoins' bottleneck, on purpose: the scaling lesson is about finding it.
-/// Requests whose body is still arriving wait in a second queue. It gets at most half of the threads, so that
-/// slow senders cannot take them all, and, while complete requests wait, one turn after ten of theirs.
 /// Threads are started when they are first needed.
 class RequestQueue {
  public:
-  /// Serves a connection on thread number `thread`, from 0.
-  using Serve = std::function<void(size_t thread, Connection& connection)>;
-  /// Takes a connection whose turn is over; called by any of the threads; must not block.
-  using Done = std::function<void(std::unique_ptr<Connection>)>;
+  /// Serves a request, on one of the threads. Its turn ends when this returns.
+  using Serve = std::function<void(std::unique_ptr<Request>)>;
 
-  /// `waiting` shows how many connections wait.
-  RequestQueue(size_t threads, Serve serve, Done done, Gauge waiting = {});
+  /// `waiting` shows how many requests wait.
+  RequestQueue(size_t threads, Serve serve, Gauge waiting = {});
   /// Waits for what is being served.
   ~RequestQueue();
   RequestQueue(const RequestQueue&) = delete;
   RequestQueue& operator=(const RequestQueue&) = delete;
 
-  /// Puts a connection at the end of its queue. Returns false when that is full, when the system has no
-  /// thread to serve it, or after Stop: `connection` stays the caller's, who refuses it. Thread-safe.
-  [[nodiscard]] bool Submit(std::unique_ptr<Connection>& connection);
+  /// Puts `request` at the end of the queue. Returns false when the system has no thread to serve it, or after
+  /// Stop: `request` stays the caller's, who refuses it. Thread-safe.
+  [[nodiscard]] bool Submit(std::unique_ptr<Request>& request);
 
-  /// Serves nothing more, and returns the connections that wait. Call it once.
-  [[nodiscard]] std::vector<std::unique_ptr<Connection>> Stop();
+  /// Takes `request` out of the queue. Returns null when it does not wait there any more. Thread-safe.
+  [[nodiscard]] std::unique_ptr<Request> Withdraw(const Request* request);
 
-  /// Whether a request waits for its turn. Thread-safe.
-  [[nodiscard]] bool SomebodyWaits() const;
-
-  /// Shuts down the sockets of what is being served, which ends its reads. Thread-safe.
-  void CutOff();
+  /// Serves nothing more, and returns the requests that wait. Thread-safe.
+  [[nodiscard]] std::deque<std::unique_ptr<Request>> Stop();
 
  private:
-  using Queue = std::deque<std::unique_ptr<Connection>>;
-
-  [[nodiscard]] bool HasRoomFor(const Connection& connection) const;
   /// True when one more request needs one more thread.
   [[nodiscard]] bool NeedsThread() const;
   /// False when the system gives no more threads.
   bool StartThread();
-  void Run(size_t thread);
-  /// The queue whose first connection is next; null when none is.
-  Queue* NextQueue();
-  std::unique_ptr<Connection> TakeFrom(Queue& queue);
-  void ShowWaiting() const;
+  void Run();
+  void ShowWaiting() const { waiting_.Set(static_cast<double>(queue_.size())); }
 
   const size_t max_threads_;
   const Serve serve_;
-  const Done done_;
   const Gauge waiting_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable submitted_;
-  Queue complete_;
-  Queue arriving_;
-  std::vector<const Connection*> in_service_;
-  size_t arriving_in_service_ = 0;
-  size_t turns_of_complete_ = 0;  ///< In a row, while others waited in arriving_.
-  size_t complete_bytes_ = 0;     ///< Received of what is in complete_.
+  std::deque<std::unique_ptr<Request>> queue_;
+  size_t in_service_ = 0;
   bool stopped_ = false;
   std::vector<std::jthread> threads_;
 };

@@ -1,33 +1,25 @@
 #include "common/service/admin_server.h"
 
+#include "httplib.h"
+
 namespace dockercoins {
 namespace {
 
 /// Two, so that probes are answered while another client reads slowly.
 constexpr size_t kThreads = 2;
 
-template <typename Answer>
-Route Probe(const std::string& path, Answer answer) {
-  return Route::To(path, kGetAndHead, [answer](const auto& /*request*/, HttpResponse& response, auto&&...) {
-    response.headers.emplace_back("Cache-Control", "no-store");
-    answer(response);
-  });
-}
-
-void SetOk(HttpResponse& response) { response.SetContent("ok\n", "text/plain; charset=utf-8"); }
+void SetOk(httplib::Response& response) { response.set_content("ok\n", kText); }
 
 }  // namespace
 
 AdminServer::AdminServer(const ListenSettings& settings, const Metrics& metrics, Log& log)
-    : routes_({Probe("/healthz", SetOk),
-               Probe("/readyz", [this](HttpResponse& response) { AnswerReadiness(response); }),
-               Probe("/metrics", [&metrics](HttpResponse& response) {
-                 response.SetContent(metrics.Text(), Metrics::kMediaType);
-               })}) {
+    : routes_(MakeRoutes(metrics)) {
   if (settings.admin_port == 0) return;
   try {
     server_ = std::make_unique<HttpServer>(Listen(settings.address, settings.admin_port),
-                                           HttpServer::Options{.threads = kThreads, .log_access = false},
+                                           HttpServer::Options{.threads = kThreads,
+                                                               .log_access = false,
+                                                               .arriving = {.answer_options = false}},
                                            routes_, log);
   } catch (const StartError& error) {
     if (settings.admin_asked) throw;
@@ -44,10 +36,26 @@ void AdminServer::SetNotReady(const std::string& reason) {
   not_ready_ = reason;
 }
 
-void AdminServer::AnswerReadiness(HttpResponse& response) {
+Routes AdminServer::MakeRoutes(const Metrics& metrics) {
+  Routes routes;
+  const auto add = [&routes](const std::string& path, auto respond) {
+    routes.Get(path, [respond](const httplib::Request& /*request*/, httplib::Response& response) {
+      response.set_header("Cache-Control", "no-store");
+      respond(response);
+    });
+  };
+  add("/healthz", SetOk);
+  add("/readyz", [this](httplib::Response& response) { SetReadiness(response); });
+  add("/metrics", [&metrics](httplib::Response& response) {
+    response.set_content(metrics.Text(), std::string(Metrics::kMediaType));
+  });
+  return routes;
+}
+
+void AdminServer::SetReadiness(httplib::Response& response) {
   const std::lock_guard lock(mutex_);
   if (not_ready_) {
-    response.SetError(kServiceUnavailable, *not_ready_);
+    SetError(response, kServiceUnavailable, *not_ready_);
   } else {
     SetOk(response);
   }

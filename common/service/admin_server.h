@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "common/http/http_handler.h"
 #include "common/http/http_server.h"
+#include "common/http/routes.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/settings.h"
@@ -27,11 +27,12 @@ class AdminServer {
   /// Starts to serve, as ready.
   void Start();
 
-  /// From now on `/readyz` answers 503 with `reason`. Thread-safe.
+  /// From now on `/readyz` responds with 503 with `reason`. Thread-safe.
   void SetNotReady(const std::string& reason);
 
  private:
-  void AnswerReadiness(HttpResponse& response);
+  Routes MakeRoutes(const Metrics& metrics);
+  void SetReadiness(httplib::Response& response);
 
   std::mutex mutex_;
   std::optional<std::string> not_ready_;  ///< Guarded by mutex_.

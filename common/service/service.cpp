@@ -42,7 +42,7 @@ std::string Hostname() {
 
 void ServeHttp(const std::string& name, const ListenSettings& settings, const HttpServer::Options& options,
                const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop) {
-  const HttpMetrics http_metrics(metrics, routes);
+  const HttpMetrics http_metrics(metrics);
   HttpServer::Options counted = options;
   counted.metrics = &http_metrics;
   HttpServer server(Listen(settings.address, settings.port), counted, routes, log);

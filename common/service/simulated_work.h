@@ -3,7 +3,7 @@
 #include <chrono>
 #include <stop_token>
 
-#include "common/http/http_handler.h"
+#include "common/http/routes.h"
 #include "common/log.h"
 
 namespace dockercoins {
@@ -17,7 +17,7 @@ class SimulatedWork {
 
   /// Works. Returns false, and sets `response`, when `cut` was requested or the request is one of those that
   /// fail.
-  [[nodiscard]] bool Do(HttpResponse& response, const std::stop_token& cut) const;
+  [[nodiscard]] bool Do(httplib::Response& response, const std::stop_token& cut) const;
 
  private:
   const std::chrono::milliseconds delay_;

@@ -1,4 +1,4 @@
-#include "common/http/simulated_work.h"
+#include "common/service/simulated_work.h"
 
 #include <random>
 #include <string>
@@ -13,14 +13,14 @@ SimulatedWork::SimulatedWork(std::chrono::milliseconds delay, unsigned fail_perc
   log.Warning("FAIL_PERCENT=" + std::to_string(fail_percent) + ": so many of 100 requests fail on purpose");
 }
 
-bool SimulatedWork::Do(HttpResponse& response, const std::stop_token& cut) const {
+bool SimulatedWork::Do(httplib::Response& response, const std::stop_token& cut) const {
   constexpr unsigned kAll = 100;
   if (!SleepFor(delay_, cut)) {
-    response.SetError(kServiceUnavailable, kStopping);
+    SetError(response, kServiceUnavailable, kStopping);
     return false;
   }
   if (fail_percent_ > 0 && std::random_device()() % kAll < fail_percent_) {
-    response.SetError(kInternalServerError, "FAIL_PERCENT asks for it");
+    SetError(response, kInternalServerError, "FAIL_PERCENT asks for it");
     return false;
   }
   return true;

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+namespace dockercoins {
+
+/// Counts the memory that a server holds of its clients, in bytes, by capacity. For one thread.
+class Budget {
+ public:
+  explicit Budget(size_t limit) : limit_(limit) {}
+
+  [[nodiscard]] bool IsOver() const { return used_ > limit_; }
+  [[nodiscard]] size_t used() const { return used_; }
+
+  /// What one object holds, as long as it lives.
+  class Share {
+   public:
+    explicit Share(Budget& budget) : budget_(budget) {}
+    ~Share() { Set(0); }
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+
+    void Set(size_t bytes) {
+      budget_.used_ -= std::exchange(bytes_, bytes);
+      budget_.used_ += bytes;
+    }
+
+   private:
+    Budget& budget_;
+    size_t bytes_ = 0;
+  };
+
+ private:
+  const size_t limit_;
+  size_t used_ = 0;
+};
+
+}  // namespace dockercoins

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "common/http/routes.h"
+#include "httplib.h"
+
+namespace dockercoins {
+
+/// What the access log and the metrics need of a request and its response.
+struct RequestRecord {
+  using Time = std::chrono::steady_clock::time_point;
+
+  std::string client = {};         ///< The client's address, IPv4 without `::ffff:`.
+  std::string request_line = {};   ///< As it came, its target shortened to 1 KiB; empty if it has not arrived.
+  const Route* route = nullptr;    ///< Null: none, or the request line was not understood.
+  Time queued = {};                ///< When the request was put in the queue.
+  std::optional<Time> begun = {};  ///< When its turn came, if it did,
+  Time ready = {};                 ///< and when its response was ready to be written.
+  std::optional<int> status = {};
+  std::optional<uint64_t> body_bytes = {};  ///< Sent, without the head.
+
+  // 0 before its turn.
+  [[nodiscard]] Time::duration Waited() const { return begun.value_or(queued) - queued; }
+  [[nodiscard]] Time::duration Served() const { return ready - begun.value_or(ready); }
+};
+
+class WaitingClient;
+
+/// A complete request: all that a turn needs.
+struct Request {
+  httplib::Request http;  ///< Its `body` is what the route's sink made of the body.
+  RequestRecord record;
+  size_t bytes = 0;       ///< The memory that all of this takes: see Budget.
+  WaitingClient* client = nullptr;  ///< Whose it is. For the server's loop alone.
+};
+
+/// The memory that `text` takes outside its object, in bytes.
+[[nodiscard]] inline size_t BytesOf(const std::string& text) {
+  constexpr size_t kInside = 15;  // libstdc++ keeps so many characters in the object.
+  return text.capacity() > kInside ? text.capacity() + 1 : 0;
+}
+
+}  // namespace dockercoins
