@@ -6,6 +6,7 @@ import selectors
 import socket
 import threading
 import time
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
 
 import pytest
@@ -65,7 +66,7 @@ def collect(connections, timeout=10.0):
 class Answer:
     """A parsed HTTP response. .headers have lower-case names; repeated ones are joined by ', '.
 
-    .times has Server-Timing's milliseconds, which .headers lacks: (in the queue, of work). It is None without a turn.
+    .times has Server-Timing's milliseconds, which .headers lacks: (in the queue, of work). It is None without a turn. Nor has it the Date, which is .date, in seconds.
     """
 
     def __init__(self, data):
@@ -82,6 +83,8 @@ class Answer:
             self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
         timing = re.fullmatch(r"queue;dur=(\d+\.\d), work;dur=(\d+\.\d)", self.headers.pop("server-timing", ""))
         self.times = timing and tuple(map(float, timing.groups()))
+        date = self.headers.pop("date", None)
+        self.date = date and parsedate_to_datetime(date).timestamp()
 
     def __repr__(self):
         return f"<{self.status} {self.headers} {self.body[:100]!r} ({len(self.body)} bytes)>"
@@ -125,8 +128,9 @@ def request_bytes(target="/", *headers, method="GET", version="1.1", body=None):
 
 
 def assert_answer(answer, status, body, content_type="text/plain; charset=utf-8", **headers):
-    """Compares the whole response: it has no other header. `cache_control=` means Cache-Control."""
+    """Compares the whole response: it has a Date, and no other header. `cache_control=` means Cache-Control."""
     assert (answer.status, answer.body) == (status, body)
+    assert abs(answer.date - time.time()) < 60
     more = {name.replace("_", "-"): value for name, value in headers.items()}
     assert answer.headers == {"connection": "close", "content-length": str(len(body)),
                               "content-type": content_type, **more}
