@@ -56,9 +56,10 @@ void EventLoop::Unwatch(int fd) {
   if (index < watched_.size()) watched_[index] = {};
 }
 
-void EventLoop::Poll() {
+void EventLoop::Poll(EventHandler::Clock::time_point time) {
   std::array<epoll_event, 64> events{};
-  const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), NextTimeoutMs());
+  const int count =
+      ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), TimeoutMs(time));
   for (int i = 0; i < count; ++i) {
     const int fd = events.at(static_cast<size_t>(i)).data.fd;
     if (fd == wake_.get()) {
@@ -79,10 +80,10 @@ void EventLoop::Poll() {
 
 void EventLoop::Wake() const { ::eventfd_write(wake_.get(), 1); }
 
-int EventLoop::NextTimeoutMs() const {
-  if (deadlines_.empty()) return -1;
-  const auto left =
-      std::chrono::ceil<std::chrono::milliseconds>(deadlines_.begin()->first - EventHandler::Clock::now());
+int EventLoop::TimeoutMs(EventHandler::Clock::time_point time) const {
+  if (!deadlines_.empty()) time = std::min(time, deadlines_.begin()->first);
+  if (time == EventHandler::Clock::time_point::max()) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(time - EventHandler::Clock::now());
   return static_cast<int>(std::max<int64_t>(left.count(), 0));
 }
 

@@ -12,7 +12,8 @@ namespace dockercoins {
 
 class EventLoop;
 
-/// Does what is to be done when something happens to a descriptor, or when a time is over. Both may destroy it.
+/// Does what is to be done when something happens to a descriptor, or when a time is over. Both may destroy
+/// it.
 class EventHandler {
  public:
   using Clock = std::chrono::steady_clock;
@@ -45,13 +46,14 @@ class EventLoop {
   /// Throws StartError when the system has no epoll or eventfd left.
   EventLoop();
 
-  /// From now on `handler` is called when `fd` has one of `events` (epoll_ctl(2)), until that is no longer so.
+  /// From now on `handler` is called when `fd` has one of `events` (epoll_ctl(2)), until that is no longer
+  /// so.
   void Watch(int fd, uint32_t events, EventHandler& handler);
   /// Nobody is called for `fd` any more.
   void Unwatch(int fd);
 
-  /// Waits for what happens next, and calls its handlers: a bounded number of them.
-  void Poll();
+  /// Waits for what happens next, at most until `time`, and calls its handlers: a bounded number of them.
+  void Poll(EventHandler::Clock::time_point time = EventHandler::Clock::time_point::max());
 
   /// Ends a Poll that waits, or the next one. Thread-safe.
   void Wake() const;
@@ -63,7 +65,7 @@ class EventLoop {
     uint32_t events = 0;
   };
 
-  [[nodiscard]] int NextTimeoutMs() const;
+  [[nodiscard]] int TimeoutMs(EventHandler::Clock::time_point time) const;
 
   const UniqueFd epoll_;
   const UniqueFd wake_;

@@ -9,8 +9,8 @@
 
 namespace dockercoins {
 
-/// Accepts connections. Without a free descriptor it has the server close what can be closed; when nothing can,
-/// it has a spare one for a connection that is to be told so.
+/// Accepts connections. Without a free descriptor it has the server close what can be closed; when nothing
+/// can, it has a spare one for a connection that is to be told so.
 ///
 /// For the server's loop.
 class Listener final : public EventHandler {

@@ -25,7 +25,8 @@ using ReadBuffer = std::array<char, size_t{16} * 1024>;
 /// True when the connection has been reset.
 [[nodiscard]] bool IsReset(int fd);
 
-/// Makes the close that follows a reset: otherwise the kernel keeps what the client has not taken for minutes.
+/// Makes the close that follows a reset: otherwise the kernel keeps what the client has not taken for
+/// minutes.
 void ResetOnClose(int fd);
 
 /// An IPv4 address without the prefix that it has on a socket for both.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <limits>
 #include <stdexcept>
@@ -76,8 +77,6 @@ Endpoint ParseEndpoint(std::string_view text, uint16_t default_port) {
   return server;
 }
 
-}  // namespace
-
 std::string PercentDecoded(std::string_view text) {
   std::string decoded;
   while (!text.empty()) {
@@ -96,6 +95,8 @@ std::string PercentDecoded(std::string_view text) {
   return decoded;
 }
 
+}  // namespace
+
 std::string WithoutPassword(std::string_view url) {
   const size_t at = url.rfind('@');
   if (at == std::string_view::npos) return std::string(url);
@@ -109,6 +110,29 @@ std::string WithoutPassword(std::string_view url) {
 
 std::string Endpoint::HostText() const {
   return host.find(':') == std::string::npos ? host : "[" + host + "]";
+}
+
+std::optional<std::string> PathOfTarget(std::string_view target) {
+  constexpr std::string_view kScheme = "http://";
+  const auto is_bad = [](unsigned char c) { return c <= ' ' || c == 0x7f || c == '#'; };
+  if (target.empty() || std::ranges::any_of(target, is_bad)) return std::nullopt;
+  try {
+    (void)PercentDecoded(target);
+    if (target.front() != '/' && target != "*") {
+      if (!std::ranges::equal(target.substr(0, kScheme.size()), kScheme, {},
+                              [](unsigned char c) { return std::tolower(c); }))
+        return std::nullopt;
+      target.remove_prefix(kScheme.size());
+      const std::string_view host = target.substr(0, target.find_first_of("/?"));
+      if (host.empty() || host.front() == ':' || host.find('%') != std::string_view::npos)
+        return std::nullopt;
+      target.remove_prefix(host.size());
+    }
+    const std::string_view path = target.substr(0, target.find('?'));
+    return path.empty() ? "/" : PercentDecoded(path);
+  } catch (const std::invalid_argument&) {
+    return std::nullopt;
+  }
 }
 
 HttpUrl HttpUrl::Parse(std::string_view text) {

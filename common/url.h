@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,8 +38,9 @@ struct RedisUrl {
   static RedisUrl Parse(std::string_view text);
 };
 
-/// `text` with its `%XX` decoded. Throws std::invalid_argument if a `%` has no two hexadecimal digits.
-std::string PercentDecoded(std::string_view text);
+/// The path of an HTTP request's target, decoded: of a path, `http://host/path` or `*` (RFC 9112,
+/// section 3.2). None if it is malformed.
+std::optional<std::string> PathOfTarget(std::string_view target);
 
 /// `url` for a message: *** replaces the text between the scheme and the last @, which may be a password.
 std::string WithoutPassword(std::string_view url);

@@ -33,11 +33,10 @@ Routes HasherService::MakeRoutes() const {
   routes.Get("/", [this](const httplib::Request& /*request*/, httplib::Response& response) {
     response.set_content("HASHER running on " + hostname_ + "\n", "text/html; charset=utf-8");
   });
-  routes.Post(
-      "/", kMaxBodyBytes, std::make_unique<DigestSink>,
-      [this](const httplib::Request& digest, httplib::Response& response, const Turn& turn) {
-        if (work_.Do(response, turn.cut)) response.set_content(digest.body, kText);
-      });
+  routes.Post("/", kMaxBodyBytes, std::make_unique<DigestSink>,
+              [this](const httplib::Request& digest, httplib::Response& response, const Turn& turn) {
+                if (work_.Do(response, turn.cut)) response.set_content(digest.body, kText);
+              });
   return routes;
 }
 

@@ -24,9 +24,9 @@ std::optional<uint64_t> NumberIn(std::string_view path) { return ParseNumber(pat
 
 std::optional<Refusal> CheckNumber(const httplib::Request& request) {
   const auto bytes = NumberIn(request.path);
-  if (!bytes) return Refusal{.status = kNotFound, .reason = kNoSuchPath};
+  if (!bytes) return Refusal{.status = httplib::NotFound_404, .reason = kNoSuchPath};
   if (*bytes <= RngService::kMaxBytes) return std::nullopt;
-  return Refusal{.status = kBadRequest,
+  return Refusal{.status = httplib::BadRequest_400,
                  .reason = "at most " + std::to_string(RngService::kMaxBytes) + " bytes per request"};
 }
 

@@ -58,7 +58,7 @@ void AddHeadersOfReadings(httplib::Response& response) {
 void AddFiles(Routes& routes, const std::string& prefix, const FileFolder& folder) {
   const auto serve = [prefix, &folder](const httplib::Request& request, httplib::Response& response) {
     auto opened = folder.Open(request.path.substr(prefix.size()));
-    if (!opened) return SetError(response, kNotFound, kNoSuchPath);
+    if (!opened) return SetError(response, httplib::NotFound_404, kNoSuchPath);
     if (!IsGet(request, response)) return;
     AddCommonHeaders(response);
     // An edited file shows on reload.
@@ -89,7 +89,7 @@ Routes WebuiService::MakeRoutes() {
   Routes routes;
   routes.Get("/", [](const httplib::Request& /*request*/, httplib::Response& response) {
     AddCommonHeaders(response);
-    response.set_redirect("index.html", kFound);
+    response.set_redirect("index.html", httplib::Found_302);
   });
   routes.Get("/json", [this](const httplib::Request& /*request*/, httplib::Response& response,
                              const Turn& turn) { ServeCounters(response, turn.arrived); });
@@ -111,7 +111,7 @@ void WebuiService::ServeCounters(httplib::Response& response, std::chrono::stead
     json["now"] = Remember(counters.hashes);
     response.set_content(Dump(json), kJson);
   } catch (const std::runtime_error& error) {
-    response.status = kServiceUnavailable;
+    response.status = httplib::ServiceUnavailable_503;
     response.set_content(Dump({{"error", error.what()}}), kJson);
   }
 }

@@ -4,62 +4,41 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <iterator>
 #include <string_view>
 #include <utility>
 
 #include "common/socket.h"
 
 namespace dockercoins {
-namespace {
 
-/// The memory of one connection besides its request: this stage's object, and what the loop keeps.
-constexpr size_t kConnectionBytes = 320;
+ArrivingRequest::ArrivingRequest(ArrivingRequests& in, WatchedFd socket, std::string address)
+    : Connection(in.loop_, in.budget_, std::move(socket)),
+      stage(in),
+      client(std::move(address)),
+      deadline(Clock::now() + in.limits_.time) {
+  SetDeadline(deadline);
+  fd.Watch(EPOLLIN, *this);
+}
 
-}  // namespace
+ArrivingRequest::~ArrivingRequest() {
+  if (has_body) --stage.bodies_;
+}
 
-/// One connection of this stage.
-class ArrivingRequests::Arrival final : public EventHandler {
- public:
-  Arrival(ArrivingRequests& stage, WatchedFd socket, std::string address)
-      : EventHandler(stage.loop_),
-        fd(std::move(socket)),
-        client(std::move(address)),
-        share(stage.budget_),
-        deadline(Clock::now() + stage.limits_.time),
-        stage_(stage) {}
-  ~Arrival() override {
-    if (has_body) --stage_.bodies_;
+void ArrivingRequest::OnEvent(int /*fd*/) { stage.Read(*this); }
+
+void ArrivingRequest::OnDeadline() {
+  const bool is_late = deadline <= Clock::now();
+  // What arrived in time is read, though this thread is late.
+  if (is_late && !HasUnreadInput(fd.get())) {
+    return stage.Leave(
+        *this, {.status = httplib::RequestTimeout_408, .reason = "the request did not arrive in time"});
   }
+  SetDeadline(deadline);
+  if (is_late) stage.Read(*this);
+}
 
-  void OnEvent(int /*fd*/) override { stage_.Read(*this); }
-  void OnDeadline() override {
-    if (deadline > Clock::now()) {
-      SetDeadline(deadline);
-    } else if (HasUnreadInput(fd.get())) {
-      // It arrived in time, and this thread is late.
-      SetDeadline(deadline);
-      stage_.Read(*this);
-    } else {
-      stage_.GiveUp(*this);
-    }
-  }
-
-  WatchedFd fd;
-  const std::string client;
-  std::unique_ptr<RequestParser> parser;  ///< None before the first bytes.
-  Budget::Share share;
-  Clock::time_point deadline;  ///< May be later than the one that is set.
-  bool has_body = false;       ///< Its body is arriving.
-  Clock::time_point body_begun;
-  Arrivals::iterator place;
-
- private:
-  ArrivingRequests& stage_;
-};
-
-ArrivingRequests::ArrivingRequests(EventLoop& loop, Budget& budget, const Routes& routes, const Limits& limits,
-                                   Complete complete, Refuse refuse)
+ArrivingRequests::ArrivingRequests(EventLoop& loop, Budget& budget, const Routes& routes,
+                                   const Limits& limits, Complete complete, Refuse refuse)
     : loop_(loop),
       budget_(budget),
       routes_(routes),
@@ -67,93 +46,54 @@ ArrivingRequests::ArrivingRequests(EventLoop& loop, Budget& budget, const Routes
       complete_(std::move(complete)),
       refuse_(std::move(refuse)) {}
 
-ArrivingRequests::~ArrivingRequests() = default;
-
-void ArrivingRequests::CloseAll() { arrivals_.clear(); }
-
 void ArrivingRequests::Add(WatchedFd fd, std::string client) {
   // Its bytes are not read here, though they may have come: epoll knows which connection's came first.
-  auto& added = *arrivals_.emplace_back(std::make_unique<Arrival>(*this, std::move(fd), std::move(client)));
-  added.place = std::prev(arrivals_.end());
-  added.share.Set(kConnectionBytes);
-  added.SetDeadline(added.deadline);
-  added.fd.Watch(EPOLLIN, added);
-  if (arrivals_.size() > limits_.connections) CloseOldest();
+  arriving_.Add(std::make_unique<ArrivingRequest>(*this, std::move(fd), std::move(client)));
+  if (arriving_.size() > limits_.connections) CloseOldest();
 }
 
-bool ArrivingRequests::CloseOldest() {
-  if (arrivals_.empty()) return false;
-  arrivals_.pop_front();
-  return true;
-}
-
-void ArrivingRequests::Read(Arrival& arrival) {
+void ArrivingRequests::Read(ArrivingRequest& arriving) {
   ReadBuffer buffer;  // NOLINT: 16 KiB need no zeroes
-  const auto count = ReceiveNow(arrival.fd.get(), buffer);
-  if (!count && arrival.has_body) {
-    Leave(arrival, {.status = kBadRequest, .reason = "the body did not arrive in full"});
-  } else if (!count) {
-    Take(arrival);
-  }
+  const auto count = ReceiveNow(arriving.fd.get(), buffer);
+  if (!count && arriving.has_body)
+    return Leave(arriving, {.status = httplib::BadRequest_400, .reason = "the body did not arrive in full"});
+  if (!count) arriving_.Take(arriving);
   if (count.value_or(0) == 0) return;
-  if (!arrival.parser) arrival.parser = std::make_unique<RequestParser>(routes_, limits_.answer_options);
-  RequestParser& parser = *arrival.parser;
-  if (const auto refusal = parser.Take({buffer.data(), *count})) {
-    Leave(arrival, *refusal);
-  } else if (parser.stage() == RequestParser::Stage::kComplete) {
-    auto request = std::make_unique<Request>();
-    request->bytes = parser.Bytes();
-    request->http = parser.TakeRequest();
-    request->http.remote_addr = arrival.client;
-    request->record = parser.TakeRecord();
-    request->record.client = arrival.client;
-    auto taken = Take(arrival);
+  if (!arriving.parser) arriving.parser = std::make_unique<RequestParser>(routes_, limits_.answer_options);
+  RequestParser& parser = *arriving.parser;
+  if (const auto refusal = parser.Take({buffer.data(), *count})) return Leave(arriving, *refusal);
+  if (parser.stage() == RequestParser::Stage::kComplete) {
+    const auto taken = arriving_.Take(arriving);
+    auto request = parser.TakeRequest(std::move(taken->client));
     complete_(std::move(taken->fd), std::move(request), parser.leaves_body());
-  } else {
-    arrival.share.Set(kConnectionBytes + parser.Bytes());
-    if (parser.stage() == RequestParser::Stage::kBody) TakeMore(arrival);
+    return;
   }
+  arriving.share.Set(sizeof(arriving) + kConnectionBytes + parser.Bytes());
+  if (parser.stage() == RequestParser::Stage::kBody) TakeMore(arriving);
 }
 
-void ArrivingRequests::TakeMore(Arrival& arrival) {
-  const RequestParser& parser = *arrival.parser;
-  if (!arrival.has_body) {
-    arrival.has_body = true;
-    arrival.body_begun = EventHandler::Clock::now();
+void ArrivingRequests::TakeMore(ArrivingRequest& arriving) {
+  const RequestParser& parser = *arriving.parser;
+  if (!arriving.has_body) {
+    arriving.has_body = true;
+    arriving.body_begun = EventHandler::Clock::now();
     if (parser.expects_continue() && parser.body_bytes() == 0) {
       constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-      (void)::send(arrival.fd.get(), kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      (void)::send(arriving.fd.get(), kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     }
-    if (++bodies_ > limits_.bodies) RefuseOldestBody();
+    if (++bodies_ > limits_.bodies) {
+      const auto oldest = std::ranges::find_if(arriving_, [](const auto& other) { return other->has_body; });
+      Leave(**oldest, {.status = httplib::ServiceUnavailable_503, .reason = "too many bodies arrive"});
+    }
   }
-  arrival.deadline = arrival.body_begun + limits_.time +
-                     std::chrono::milliseconds(parser.body_bytes() * 1000 / limits_.body_bytes_per_second);
+  arriving.deadline = arriving.body_begun + limits_.time +
+                      std::chrono::milliseconds(parser.body_bytes() * 1000 / limits_.body_bytes_per_second);
 }
 
-void ArrivingRequests::RefuseOldestBody() {
-  const auto oldest = std::ranges::find_if(arrivals_, [](const auto& arrival) { return arrival->has_body; });
-  Leave(**oldest, {.status = kServiceUnavailable, .reason = "too many bodies arrive"});
-}
-
-void ArrivingRequests::GiveUp(Arrival& arrival) {
-  if (arrival.parser) {
-    Leave(arrival, {.status = kRequestTimeout, .reason = "the request did not arrive in time"});
-  } else {
-    Take(arrival);
-  }
-}
-
-void ArrivingRequests::Leave(Arrival& arrival, const Refusal& refusal) {
-  RequestRecord record = arrival.parser->TakeRecord();
-  record.client = arrival.client;
-  auto taken = Take(arrival);
-  refuse_(std::move(taken->fd), std::move(record), refusal);
-}
-
-std::unique_ptr<ArrivingRequests::Arrival> ArrivingRequests::Take(Arrival& arrival) {
-  auto taken = std::move(*arrival.place);
-  arrivals_.erase(taken->place);
-  return taken;
+void ArrivingRequests::Leave(ArrivingRequest& arriving, const Refusal& refusal) {
+  const auto taken = arriving_.Take(arriving);
+  if (taken->parser)
+    refuse_(std::move(taken->fd), taken->parser->TakeRecord(std::move(taken->client)), refusal);
 }
 
 }  // namespace dockercoins

@@ -4,19 +4,33 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
 
-#include "common/budget.h"
-#include "common/event_loop.h"
 #include "common/http/request_parser.h"
+#include "common/stage.h"
 
 namespace dockercoins {
 
-/// The first stage of a connection: until its request is complete, or refused.
-///
-/// For the server's loop.
+class ArrivingRequests;
+
+/// A connection whose request is not complete.
+struct ArrivingRequest final : Connection {
+  ArrivingRequest(ArrivingRequests& in, WatchedFd socket, std::string address);
+  ~ArrivingRequest() override;
+  void OnEvent(int fd) override;
+  void OnDeadline() override;
+
+  ArrivingRequests& stage;
+  std::string client;                          ///< Its address.
+  std::unique_ptr<RequestParser> parser = {};  ///< None before the first bytes.
+  Clock::time_point deadline;                  ///< May be later than the one that is set.
+  Clock::time_point body_begun = {};
+  bool has_body = false;  ///< Its body is arriving.
+  Stage<ArrivingRequest>::Place place = {};
+};
+
+/// The first stage of a connection, until its request is complete or refused.
 class ArrivingRequests {
  public:
   struct Limits {
@@ -26,32 +40,26 @@ class ArrivingRequests {
     size_t bodies = 512;
     bool answer_options = true;
   };
+  /// `may_still_send`: the client has declared a body that nobody reads.
   using Complete = std::function<void(WatchedFd, std::unique_ptr<Request>, bool may_still_send)>;
   using Refuse = std::function<void(WatchedFd, RequestRecord, const Refusal&)>;
 
-  /// A connection leaves this stage through `complete` or `refuse`, or is closed. The other objects must
-  /// outlive this.
-  ArrivingRequests(EventLoop& loop, Budget& budget, const Routes& routes, const Limits& limits, Complete complete,
-                   Refuse refuse);
-  ~ArrivingRequests();
+  /// A connection leaves this stage through `complete` or `refuse`, or is closed. The others must outlive
+  /// this.
+  ArrivingRequests(EventLoop& loop, Budget& budget, const Routes& routes, const Limits& limits,
+                   Complete complete, Refuse refuse);
 
   /// A new connection, non-blocking, of the client at that address.
   void Add(WatchedFd fd, std::string client);
-
-  /// Closes the one that was added first. Returns false when there is none.
-  bool CloseOldest();
-  void CloseAll();
+  bool CloseOldest() { return arriving_.CloseOldest(); }
+  void CloseAll() { arriving_.CloseAll(); }
 
  private:
-  class Arrival;
-  using Arrivals = std::list<std::unique_ptr<Arrival>>;
-
-  void Read(Arrival& arrival);
-  void TakeMore(Arrival& arrival);
-  void GiveUp(Arrival& arrival);
-  void RefuseOldestBody();
-  void Leave(Arrival& arrival, const Refusal& refusal);
-  std::unique_ptr<Arrival> Take(Arrival& arrival);
+  friend struct ArrivingRequest;
+  void Read(ArrivingRequest& arriving);
+  void TakeMore(ArrivingRequest& arriving);
+  /// Closes it without a response if nothing has come.
+  void Leave(ArrivingRequest& arriving, const Refusal& refusal);
 
   EventLoop& loop_;
   Budget& budget_;
@@ -60,7 +68,7 @@ class ArrivingRequests {
   const Complete complete_;
   const Refuse refuse_;
   size_t bodies_ = 0;  ///< Of how many the body is arriving.
-  Arrivals arrivals_;  ///< In the order in which they were added.
+  Stage<ArrivingRequest> arriving_;
 };
 
 }  // namespace dockercoins

@@ -14,21 +14,15 @@ constexpr auto kGrace = std::chrono::milliseconds(500);
 /// What a stop interrupts has this long to tell its client, before the connection is cut.
 constexpr auto kTimeToRefuse = std::chrono::milliseconds(100);
 
-/// Ends a Poll at its deadline.
-class Alarm final : public EventHandler {
- public:
-  using EventHandler::EventHandler;
-  void OnEvent(int /*fd*/) override {}
-};
-
 }  // namespace
 
 HttpServer::HttpServer(ListenSocket socket, const Options& options, const Routes& routes, Log& log)
-    : options_(options),
-      port_(socket.port),
-      access_log_(options.log_access ? &log : nullptr, options.metrics),
+    : port_(socket.port),
+      record_(options.record),
       log_(log),
       budget_(options.budget_bytes),
+      left_(options.withdraw_clients_that_left ? [this](const Request* request) { Withdraw(request); }
+                                               : WaitingClient::Left()),
       arriving_(
           loop_, budget_, routes, options.arriving,
           [this](WatchedFd fd, std::unique_ptr<Request> request, bool may_still_send) {
@@ -37,14 +31,8 @@ HttpServer::HttpServer(ListenSocket socket, const Options& options, const Routes
           [this](WatchedFd fd, RequestRecord record, const Refusal& refusal) {
             Refuse(std::move(fd), std::move(record), refusal);
           }),
-      waiting_(loop_, budget_,
-               options.withdraw_clients_that_left
-                   ? [this](const Request* request) { Withdraw(request); }
-                   : WaitingClients::Left()),
       outgoing_(loop_, budget_, options.outgoing, log,
-                [this](OutgoingResponses::Outgoing outgoing, bool is_whole) {
-                  Finish(std::move(outgoing), is_whole);
-                }),
+                [this](OutgoingResponse& outgoing, bool is_whole) { Finish(outgoing, is_whole); }),
       lingering_(loop_, budget_, options.lingering),
       listener_(std::make_unique<Listener>(
           loop_, std::move(socket),
@@ -52,7 +40,7 @@ HttpServer::HttpServer(ListenSocket socket, const Options& options, const Routes
           [this] { return CloseOldest(); })),
       queue_(
           options.threads, [this](std::unique_ptr<Request> request) { Serve(std::move(request)); },
-          options.metrics == nullptr ? Gauge() : options.metrics->Waiting()) {}
+          options.waiting) {}
 
 HttpServer::~HttpServer() {
   if (thread_.joinable()) Stop();
@@ -76,21 +64,16 @@ void HttpServer::Run() {
   }
   listener_.reset();
   arriving_.CloseAll();
-  for (auto& request : queue_.Stop()) {
-    auto taken = waiting_.Take(*request->client);
-    Refuse(std::move(taken.fd), std::move(request->record), {.status = kServiceUnavailable, .reason = kStopping});
-  }
+  for (auto& request : queue_.Stop()) RefuseWaiting(std::move(request), kStopping);
   EndResponses();
 }
 
 void HttpServer::EndResponses() {
-  auto deadline = Clock::now();
+  auto deadline = EventHandler::Clock::now();
   for (const auto time : {kGrace, kTimeToRefuse}) {
     deadline += time;
-    Alarm alarm(loop_);
-    alarm.SetDeadline(deadline);
-    while ((!waiting_.IsEmpty() || !outgoing_.IsEmpty()) && Clock::now() < deadline) {
-      loop_.Poll();
+    while ((waiting_.size() > 0 || !outgoing_.IsEmpty()) && EventHandler::Clock::now() < deadline) {
+      loop_.Poll(deadline);
       BeginResponses();
     }
     cut_.request_stop();
@@ -100,24 +83,28 @@ void HttpServer::EndResponses() {
     ended_ = true;
   }
   BeginResponses();
-  outgoing_.CutOffAll();
+  while (outgoing_.CutOffSlowest()) {
+  }
   waiting_.CloseAll();
   lingering_.CloseAll();
 }
 
 void HttpServer::Enqueue(WatchedFd fd, std::unique_ptr<Request> request, bool may_still_send) {
-  if (!listener_->HasSpare()) {
-    Refuse(std::move(fd), std::move(request->record),
-           {.status = kServiceUnavailable, .reason = "there is no free descriptor"});
-    return;
-  }
-  WaitingClient& client = waiting_.Add(std::move(fd), *request, may_still_send);
-  request->client = &client;
+  auto client =
+      std::make_unique<WaitingClient>(loop_, budget_, std::move(fd), *request, may_still_send, left_);
+  request->client = &waiting_.Add(std::move(client));
+  request->client->share.Set(sizeof(WaitingClient) + kConnectionBytes + request->bytes);
+  request->record.queued = EventHandler::Clock::now();
   KeepToBudget();
-  if (!budget_.IsOver() && queue_.Submit(request)) return;
-  auto taken = waiting_.Take(client);
-  Refuse(std::move(taken.fd), std::move(request->record),
-         {.status = kServiceUnavailable, .reason = "too many requests wait"});
+  if (!listener_->HasSpare()) return RefuseWaiting(std::move(request), "there is no free descriptor");
+  if (budget_.IsOver() || !queue_.Submit(request))
+    RefuseWaiting(std::move(request), "too many requests wait");
+}
+
+void HttpServer::RefuseWaiting(std::unique_ptr<Request> request, const char* reason) {
+  const auto client = waiting_.Take(*request->client);
+  Refuse(std::move(client->fd), std::move(request->record),
+         {.status = httplib::ServiceUnavailable_503, .reason = reason});
 }
 
 void HttpServer::Refuse(WatchedFd fd, RequestRecord record, const Refusal& refusal) {
@@ -126,60 +113,49 @@ void HttpServer::Refuse(WatchedFd fd, RequestRecord record, const Refusal& refus
   httplib::Response response;
   SetRefusal(response, refusal);
   // The client may still be sending, and would lose the response to a reset.
-  outgoing_.Add({.fd = std::move(fd), .may_still_send = true, .record = std::move(record)}, std::move(response),
-                is_head);
+  outgoing_.Add(std::move(fd), std::move(record), std::move(response), /*may_still_send=*/true, is_head);
 }
 
 void HttpServer::Withdraw(const Request* request) {
   const auto withdrawn = queue_.Withdraw(request);
   if (!withdrawn) return;
-  access_log_.Write(withdrawn->record);
-  (void)waiting_.Take(*withdrawn->client);
+  record_(withdrawn->record);
+  waiting_.Take(*withdrawn->client);
 }
 
 void HttpServer::Serve(std::unique_ptr<Request> request) {
   RequestRecord& record = request->record;
-  record.begun = Clock::now();
-  httplib::Response response;
+  record.begun = EventHandler::Clock::now();
   try {
-    record.route->HandlerFor(request->http.method)(request->http, response,
-                                                   {.arrived = record.queued, .cut = cut_.get_token()});
+    const Handler& handler = record.route->HandlerFor(request->http.method);
+    handler(request->http, request->response, {.arrived = record.queued, .cut = cut_.get_token()});
   } catch (const std::exception& error) {
     log_.Error(std::string("In a response: ") + error.what());
-    response = {};
-    SetError(response, kInternalServerError, kFailed);
+    request->response = {};
+    SetError(request->response, httplib::InternalServerError_500, kFailed);
   }
-  record.ready = Clock::now();
-  bool is_first = false;
-  {
-    const std::lock_guard lock(served_mutex_);
-    if (ended_) {
-      access_log_.Write(record);
-      return;
-    }
-    is_first = served_.empty();
-    served_.push_back({.request = std::move(request), .response = std::move(response)});
-  }
-  if (is_first) loop_.Wake();
+  record.ready = EventHandler::Clock::now();
+  const std::lock_guard lock(served_mutex_);
+  if (ended_) return record_(record);
+  served_.push_back(std::move(request));
+  if (served_.size() == 1) loop_.Wake();
 }
 
 void HttpServer::BeginResponses() {
-  std::vector<Served> served;
+  std::vector<std::unique_ptr<Request>> served;
   {
     const std::lock_guard lock(served_mutex_);
     served.swap(served_);
   }
-  for (auto& [request, response] : served) {
-    auto taken = waiting_.Take(*request->client);
-    outgoing_.Add({.fd = std::move(taken.fd),
-                   .may_still_send = taken.may_still_send,
-                   .record = std::move(request->record)},
-                  std::move(response), request->http.method == "HEAD");
+  for (auto& request : served) {
+    const auto client = waiting_.Take(*request->client);
+    outgoing_.Add(std::move(client->fd), std::move(request->record), std::move(request->response),
+                  client->may_still_send, request->http.method == "HEAD");
   }
 }
 
-void HttpServer::Finish(OutgoingResponses::Outgoing outgoing, bool is_whole) {
-  access_log_.Write(outgoing.record);
+void HttpServer::Finish(OutgoingResponse& outgoing, bool is_whole) {
+  record_(outgoing.record);
   const bool may_reset = outgoing.may_still_send || HasUnreadInput(outgoing.fd.get());
   if (is_whole && may_reset) lingering_.Add(std::move(outgoing.fd));
 }

@@ -4,34 +4,33 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <stop_token>
 #include <thread>
 #include <vector>
 
-#include "common/http/access_log.h"
-#include "common/http/arriving_requests.h"
 #include "common/budget.h"
 #include "common/event_loop.h"
-#include "common/http/http_metrics.h"
+#include "common/http/arriving_requests.h"
 #include "common/http/lingering_connections.h"
-#include "common/listener.h"
 #include "common/http/outgoing_responses.h"
-#include "common/http/request_queue.h"
 #include "common/http/routes.h"
 #include "common/http/waiting_clients.h"
 #include "common/listen.h"
+#include "common/listener.h"
 #include "common/log.h"
+#include "common/request_queue.h"
 
 namespace dockercoins {
 
 /// An HTTP server that keeps slow clients away from the threads that serve.
 ///
-/// One loop owns every connection, which goes through four stages: ArrivingRequests, WaitingClients,
-/// OutgoingResponses, LingeringConnections. A request enters the RequestQueue when it is complete, and leaves it
-/// when its response is ready. So idle, half-sent and dripping connections and slow readers cost the others
-/// nothing. What is refused gets no turn. Every response closes its connection.
+/// One loop owns every connection, which goes through four stages: ArrivingRequests, WaitingClient,
+/// OutgoingResponses, LingeringConnections. A request enters the RequestQueue when it is complete, and leaves
+/// it when its response is ready. So idle, half-sent and dripping connections and slow readers cost the
+/// others nothing. What is refused gets no turn. Every response closes its connection.
 ///
 /// The constructor, Start and Stop are for one thread.
 class HttpServer {
@@ -40,8 +39,8 @@ class HttpServer {
     size_t threads = 1;  ///< How many requests are served at a time.
     /// A client that closes its side while it waits leaves the queue; otherwise it is served.
     bool withdraw_clients_that_left = false;
-    bool log_access = true;
-    const HttpMetrics* metrics = nullptr;  ///< Counts what goes into the access log, if it is there.
+    std::function<void(const RequestRecord&)> record = [](const RequestRecord&) {};  ///< Called at each end.
+    Gauge waiting = {};                              ///< Shows how many requests wait.
     size_t budget_bytes = size_t{12} * 1024 * 1024;  ///< For all that is held of clients.
     ArrivingRequests::Limits arriving = {};
     OutgoingResponses::Limits outgoing = {};
@@ -66,43 +65,38 @@ class HttpServer {
   [[nodiscard]] uint16_t port() const { return port_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
-  struct Served {
-    std::unique_ptr<Request> request;
-    httplib::Response response;
-  };
-
   // On the loop's thread.
   void Run();
   void EndResponses();
   void Enqueue(WatchedFd fd, std::unique_ptr<Request> request, bool may_still_send);
+  void RefuseWaiting(std::unique_ptr<Request> request, const char* reason);
   void Refuse(WatchedFd fd, RequestRecord record, const Refusal& refusal);
   void Withdraw(const Request* request);
   void BeginResponses();
-  void Finish(OutgoingResponses::Outgoing outgoing, bool is_whole);
+  void Finish(OutgoingResponse& outgoing, bool is_whole);
   bool CloseOldest() { return lingering_.CloseOldest() || arriving_.CloseOldest(); }
   void KeepToBudget();
 
   // On a serving thread.
   void Serve(std::unique_ptr<Request> request);
 
-  const Options options_;
   const uint16_t port_;
-  const AccessLog access_log_;
+  const std::function<void(const RequestRecord&)> record_;
   Log& log_;
   EventLoop loop_;
   Budget budget_;
+  const WaitingClient::Left left_;
   ArrivingRequests arriving_;
-  WaitingClients waiting_;
+  Stage<WaitingClient> waiting_;
   OutgoingResponses outgoing_;
   LingeringConnections lingering_;
   std::unique_ptr<Listener> listener_;  ///< Null while it stops.
   std::atomic<bool> stopping_ = false;
   std::stop_source cut_;  ///< Ends what is being served.
   std::mutex served_mutex_;
-  std::vector<Served> served_;  ///< Turns that are over. Under served_mutex_, as is:
-  bool ended_ = false;          ///< The loop takes no more of them.
-  RequestQueue queue_;
+  std::vector<std::unique_ptr<Request>> served_;  ///< Whose turns are over. Under served_mutex_, as is:
+  bool ended_ = false;                            ///< The loop takes no more of them.
+  RequestQueue<Request> queue_;
   std::jthread thread_;
 };
 

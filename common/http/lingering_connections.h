@@ -2,18 +2,25 @@
 
 #include <chrono>
 #include <cstddef>
-#include <list>
-#include <memory>
 
-#include "common/budget.h"
-#include "common/event_loop.h"
+#include "common/stage.h"
 
 namespace dockercoins {
 
-/// The last stage of a connection: its response is out, and its client may still be sending. What it sends is
-/// dropped, because a close would reset the connection, and the response could be lost.
-///
-/// For the server's loop.
+class LingeringConnections;
+
+/// A connection whose response is out, and whose client may still be sending.
+struct LingeringConnection final : Connection {
+  LingeringConnection(LingeringConnections& in, WatchedFd socket);
+  void OnEvent(int fd) override;
+  void OnDeadline() override;
+
+  LingeringConnections& stage;
+  Stage<LingeringConnection>::Place place = {};
+};
+
+/// The last stage of a connection. What its client sends is dropped: a close would reset the connection, and
+/// the response could be lost. It ends when the client closes its side, or the time is over.
 class LingeringConnections {
  public:
   struct Limits {
@@ -21,23 +28,19 @@ class LingeringConnections {
     size_t connections = 2048;
   };
 
-  LingeringConnections(EventLoop& loop, Budget& budget, const Limits& limits);
-  ~LingeringConnections();
+  LingeringConnections(EventLoop& loop, Budget& budget, const Limits& limits)
+      : loop_(loop), budget_(budget), limits_(limits) {}
 
-  /// Lingers until the client closes its side, or the time is over.
   void Add(WatchedFd fd);
-
-  /// Closes the one that was added first. Returns false when there is none.
-  bool CloseOldest();
-  void CloseAll();
+  bool CloseOldest() { return lingering_.CloseOldest(); }
+  void CloseAll() { lingering_.CloseAll(); }
 
  private:
-  class Lingering;
-
+  friend struct LingeringConnection;
   EventLoop& loop_;
   Budget& budget_;
   const Limits limits_;
-  std::list<std::unique_ptr<Lingering>> lingering_;
+  Stage<LingeringConnection> lingering_;
 };
 
 }  // namespace dockercoins

@@ -5,11 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <iterator>
-#include <string>
+#include <memory>
 #include <utility>
 
-#include "common/http/response_bytes.h"
 #include "common/socket.h"
 
 namespace dockercoins {
@@ -17,123 +15,100 @@ namespace {
 
 /// For a slow reader the system keeps no more than this; it is memory of this process' container.
 constexpr int kSendBufferBytes = 16 * 1024;
-/// The memory of one reader besides its response: this stage's object, and what the loop keeps.
-constexpr size_t kConnectionBytes = 480;
 /// A slow client frees less than what makes its socket writable again, so how much it took is looked up.
 constexpr auto kLook = std::chrono::milliseconds(100);
 
 }  // namespace
 
-/// One connection of this stage.
-class OutgoingResponses::Reader final : public EventHandler {
- public:
-  Reader(OutgoingResponses& stage, Outgoing its, httplib::Response response, bool is_head)
-      : EventHandler(stage.loop_),
-        outgoing(std::move(its)),
-        bytes(std::move(response), outgoing.record, is_head, stage.log_),
-        share(stage.budget_),
-        stage_(stage) {
-    outgoing.record.status = bytes.status();
-  }
-
-  void OnEvent(int /*fd*/) override { stage_.Write(*this); }
-  void OnDeadline() override { stage_.Look(*this); }
-
-  /// How many bytes the client has acknowledged.
-  [[nodiscard]] uint64_t Acknowledged() const {
-    return sent - std::min<uint64_t>(sent, UnacknowledgedBytes(outgoing.fd.get()));
-  }
-  [[nodiscard]] size_t Bytes() const {
-    return kConnectionBytes + bytes.Bytes() + BytesOf(outgoing.record.request_line);
-  }
-
-  Outgoing outgoing;
-  ResponseBytes bytes;
-  Budget::Share share;
-  uint64_t sent = 0;  ///< What the system has taken.
-  const Clock::time_point begun = Clock::now();
-  Clock::time_point progress = begun;  ///< When the client was last seen to have taken something,
-  uint64_t taken = 0;                  ///< and how much it had by then.
-  Readers::iterator place;
-
- private:
-  OutgoingResponses& stage_;
-};
-
-OutgoingResponses::OutgoingResponses(EventLoop& loop, Budget& budget, const Limits& limits, Log& log, Done done)
-    : loop_(loop), budget_(budget), limits_(limits), log_(log), done_(std::move(done)) {}
-
-OutgoingResponses::~OutgoingResponses() = default;
-
-void OutgoingResponses::Add(Outgoing outgoing, httplib::Response response, bool is_head) {
-  auto& added = *readers_.emplace_back(
-      std::make_unique<Reader>(*this, std::move(outgoing), std::move(response), is_head));
-  added.place = std::prev(readers_.end());
-  added.share.Set(added.Bytes());
-  if (!Write(added)) return;
-  ::setsockopt(added.outgoing.fd.get(), SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof(kSendBufferBytes));
-  added.outgoing.fd.Watch(EPOLLOUT, added);
-  added.SetDeadline(added.begun + kLook);
-  if (readers_.size() > limits_.readers) CutOffSlowest();
+OutgoingResponse::OutgoingResponse(OutgoingResponses& in, WatchedFd socket, RequestRecord of,
+                                   httplib::Response response, bool client_may_still_send, bool is_head)
+    : Connection(in.loop_, in.budget_, std::move(socket)),
+      stage(in),
+      record(std::move(of)),
+      bytes(std::move(response), record, is_head, in.log_),
+      may_still_send(client_may_still_send) {
+  record.status = bytes.status();
 }
 
-bool OutgoingResponses::Write(Reader& reader) {
-  const auto piece = reader.bytes.Next();
+void OutgoingResponse::OnEvent(int /*fd*/) { stage.Write(*this); }
+void OutgoingResponse::OnDeadline() { stage.Look(*this); }
+
+uint64_t OutgoingResponse::Acknowledged() const {
+  return sent - std::min<uint64_t>(sent, UnacknowledgedBytes(fd.get()));
+}
+
+OutgoingResponses::OutgoingResponses(EventLoop& loop, Budget& budget, const Limits& limits, Log& log,
+                                     Done done)
+    : loop_(loop), budget_(budget), limits_(limits), log_(log), done_(std::move(done)) {}
+
+void OutgoingResponses::Add(WatchedFd fd, RequestRecord record, httplib::Response response,
+                            bool may_still_send, bool is_head) {
+  auto& added = outgoing_.Add(std::make_unique<OutgoingResponse>(
+      *this, std::move(fd), std::move(record), std::move(response), may_still_send, is_head));
+  if (!Write(added)) return;
+  ::setsockopt(added.fd.get(), SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof(kSendBufferBytes));
+  added.fd.Watch(EPOLLOUT, added);
+  added.SetDeadline(added.begun + kLook);
+  if (outgoing_.size() > limits_.readers) CutOffSlowest();
+}
+
+bool OutgoingResponses::Write(OutgoingResponse& outgoing) {
+  const auto piece = outgoing.bytes.Next();
   if (!piece) {
-    // The reset tells the client that something is missing.
-    ResetOnClose(reader.outgoing.fd.get());
-    End(reader, reader.sent, false);
+    CutOff(outgoing, outgoing.sent);
     return false;
   }
   // The end of the connection follows the last piece, in the same packet.
-  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (reader.bytes.HasMore() ? 0 : MSG_MORE);
-  const ssize_t count = ::send(reader.outgoing.fd.get(), piece->data(), piece->size(), flags);
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (outgoing.bytes.HasMore() ? 0 : MSG_MORE);
+  const ssize_t count = ::send(outgoing.fd.get(), piece->data(), piece->size(), flags);
   if (count < 0) {
     const bool later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-    if (!later) End(reader, reader.sent, false);
+    if (!later) End(outgoing, outgoing.sent, false);
     return later;
   }
   const auto written = static_cast<size_t>(count);
-  const bool is_whole = written == piece->size() && !reader.bytes.HasMore();
-  reader.sent += written;
-  reader.bytes.Advance(written);
-  reader.share.Set(reader.Bytes());
-  if (is_whole) End(reader, reader.sent, true);
+  const bool is_whole = written == piece->size() && !outgoing.bytes.HasMore();
+  outgoing.sent += written;
+  outgoing.bytes.Advance(written);
+  if (is_whole) {
+    End(outgoing, outgoing.sent, true);
+  } else {
+    outgoing.share.Set(sizeof(outgoing) + kConnectionBytes + outgoing.bytes.Bytes() +
+                       BytesOf(outgoing.record.request_line));
+  }
   return !is_whole;
 }
 
-void OutgoingResponses::Look(Reader& reader) {
+void OutgoingResponses::Look(OutgoingResponse& outgoing) {
   const auto now = EventHandler::Clock::now();
-  const uint64_t taken = reader.Acknowledged();
-  if (taken > reader.taken) reader.progress = now;
-  reader.taken = taken;
-  if (now - reader.progress >= limits_.pause || now - reader.begun >= limits_.time) {
-    CutOff(reader);
+  const uint64_t taken = outgoing.Acknowledged();
+  if (taken > outgoing.taken) outgoing.progress = now;
+  outgoing.taken = taken;
+  if (now - outgoing.progress >= limits_.pause || now - outgoing.begun >= limits_.time) {
+    CutOff(outgoing, taken);
   } else {
-    reader.SetDeadline(now + std::min<EventHandler::Clock::duration>(kLook, limits_.pause / 4));
+    outgoing.SetDeadline(now + std::min<EventHandler::Clock::duration>(kLook, limits_.pause / 4));
   }
 }
 
 bool OutgoingResponses::CutOffSlowest() {
-  if (readers_.empty()) return false;
-  CutOff(**std::ranges::min_element(readers_, {}, [](const auto& reader) { return reader->progress; }));
+  if (IsEmpty()) return false;
+  OutgoingResponse& slowest =
+      **std::ranges::min_element(outgoing_, {}, [](const auto& outgoing) { return outgoing->progress; });
+  CutOff(slowest, slowest.Acknowledged());
   return true;
 }
 
-void OutgoingResponses::CutOffAll() {
-  while (!readers_.empty()) CutOff(*readers_.front());
+void OutgoingResponses::CutOff(OutgoingResponse& outgoing, uint64_t bytes) {
+  // The client learns that something is missing, and the kernel does not keep the rest for minutes.
+  ResetOnClose(outgoing.fd.get());
+  End(outgoing, bytes, false);
 }
 
-void OutgoingResponses::CutOff(Reader& reader) {
-  ResetOnClose(reader.outgoing.fd.get());
-  End(reader, reader.Acknowledged(), false);
-}
-
-void OutgoingResponses::End(Reader& reader, uint64_t bytes, bool is_whole) {
-  const auto taken = std::move(*reader.place);
-  readers_.erase(taken->place);
-  taken->outgoing.record.body_bytes = bytes - std::min(bytes, taken->bytes.head_bytes());
-  done_(std::move(taken->outgoing), is_whole);
+void OutgoingResponses::End(OutgoingResponse& outgoing, uint64_t bytes, bool is_whole) {
+  const auto taken = outgoing_.Take(outgoing);
+  taken->record.body_bytes = bytes - std::min(bytes, taken->bytes.head_bytes());
+  done_(*taken, is_whole);
 }
 
 }  // namespace dockercoins

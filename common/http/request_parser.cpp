@@ -4,7 +4,6 @@
 #include <array>
 #include <cctype>
 #include <exception>
-#include <stdexcept>
 #include <utility>
 
 #include "common/url.h"
@@ -12,234 +11,170 @@
 namespace dockercoins {
 namespace {
 
-constexpr std::string_view kLineEnd = "\r\n";
 /// So much of a target is in the log.
 constexpr size_t kLoggedTargetBytes = 1024;
+constexpr const char* kHeadTooLong = "the request head is larger than 16 KiB";
 
 bool EqualsIgnoringCase(std::string_view text, std::string_view lower_case) {
   return std::ranges::equal(text, lower_case, {}, [](unsigned char c) { return std::tolower(c); });
 }
 
-std::string_view WithoutBlanksAtEnd(std::string_view text) {
-  return text.substr(0, text.find_last_not_of(" \t") + 1);
-}
-
-/// RFC 9110, section 9.3, and RFC 5789.
-bool IsMethod(std::string_view method) {
-  constexpr std::array<std::string_view, 9> kMethods = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
-                                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
-  return std::ranges::find(kMethods, method) != kMethods.end();
-}
-
-/// RFC 9112, section 3.2: the path of `target`, which is a path, `http://host/path` or `*`; none otherwise.
-std::optional<std::string_view> RawPath(std::string_view target) {
-  constexpr std::string_view kScheme = "http://";
-  const auto is_bad = [](unsigned char c) { return c <= ' ' || c == 0x7f || c == '#'; };
-  if (target.empty() || std::ranges::any_of(target, is_bad)) return std::nullopt;
-  if (target.front() != '/' && target != "*") {
-    if (!EqualsIgnoringCase(target.substr(0, kScheme.size()), kScheme)) return std::nullopt;
-    target.remove_prefix(kScheme.size());
-    const std::string_view host = target.substr(0, target.find_first_of("/?"));
-    if (host.empty() || host.front() == ':' || host.find('%') != std::string_view::npos) return std::nullopt;
-    target.remove_prefix(host.size());
-  }
-  const std::string_view path = target.substr(0, target.find('?'));
-  return path.empty() ? "/" : path;
-}
+RequestParser& Of(llhttp_t* parser) { return *static_cast<RequestParser*>(parser->data); }
 
 }  // namespace
 
-/// What llhttp calls. It is C: no exception may pass.
-struct RequestParser::Callbacks {
-  static RequestParser& Of(llhttp_t* parser) { return *static_cast<RequestParser*>(parser->data); }
+bool IsMethod(std::string_view text) {
+  constexpr std::array<std::string_view, 9> kMethods = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+  return std::ranges::find(kMethods, text) != kMethods.end();
+}
 
-  static int OnField(llhttp_t* parser, const char* data, size_t size) {
-    RequestParser& self = Of(parser);
-    if (self.stage_ == Stage::kBody) return self.SkipExtra(size);
-    self.field_.append(data, size);
-    return 0;
-  }
-  static int OnValue(llhttp_t* parser, const char* data, size_t size) {
-    RequestParser& self = Of(parser);
-    if (self.stage_ == Stage::kBody) return self.SkipExtra(size);
-    self.value_.append(data, size);
-    return 0;
-  }
-  static int OnExtension(llhttp_t* parser, const char* /*data*/, size_t size) {
-    return Of(parser).SkipExtra(size);
-  }
-  static int OnHeader(llhttp_t* parser) { return Of(parser).AddHeader(); }
-  static int OnHeaders(llhttp_t* parser) { return Of(parser).EndHeaders(); }
-  static int OnBody(llhttp_t* parser, const char* data, size_t size) { return Of(parser).AddBody(data, size); }
-  static int OnEnd(llhttp_t* parser) {
-    Of(parser).stage_ = Stage::kComplete;
-    return HPE_PAUSED;
-  }
-
-  static const llhttp_settings_t& Settings() {
-    static const llhttp_settings_t settings = [] {
-      llhttp_settings_t made;
-      llhttp_settings_init(&made);
-      made.on_header_field = OnField;
-      made.on_header_value = OnValue;
-      made.on_chunk_extension_name = OnExtension;
-      made.on_chunk_extension_value = OnExtension;
-      made.on_header_value_complete = OnHeader;
-      made.on_headers_complete = OnHeaders;
-      made.on_body = OnBody;
-      made.on_message_complete = OnEnd;
-      return made;
-    }();
-    return settings;
-  }
-};
+const llhttp_settings_t& RequestParser::Callbacks() {
+  static const llhttp_settings_t callbacks = [] {
+    llhttp_settings_t made;
+    llhttp_settings_init(&made);
+    made.on_header_field = [](llhttp_t* parser, const char* data, size_t size) {
+      return Of(parser).AddText(Of(parser).field_, data, size);
+    };
+    made.on_header_value = [](llhttp_t* parser, const char* data, size_t size) {
+      return Of(parser).AddText(Of(parser).value_, data, size);
+    };
+    made.on_header_value_complete = [](llhttp_t* parser) { return Of(parser).AddHeader(); };
+    made.on_headers_complete = [](llhttp_t* parser) { return Of(parser).EndHeaders(); };
+    made.on_chunk_extension_name = [](llhttp_t* parser, const char*, size_t size) {
+      return Of(parser).SkipExtra(size);
+    };
+    made.on_chunk_extension_value = made.on_chunk_extension_name;
+    made.on_body = [](llhttp_t* parser, const char* data, size_t size) {
+      return Of(parser).AddBody(data, size);
+    };
+    made.on_message_complete = [](llhttp_t* parser) {
+      Of(parser).stage_ = Stage::kComplete;
+      return static_cast<int>(HPE_PAUSED);
+    };
+    return made;
+  }();
+  return callbacks;
+}
 
 RequestParser::RequestParser(const Routes& routes, bool answer_options)
     : routes_(routes), answer_options_(answer_options) {
-  llhttp_init(&parser_, HTTP_REQUEST, &Callbacks::Settings());
+  llhttp_init(&parser_, HTTP_REQUEST, &Callbacks());
   parser_.data = this;
 }
 
 std::optional<Refusal> RequestParser::Take(std::string_view bytes) {
-  while (!bytes.empty() && stage_ != Stage::kComplete) {
-    if (auto refusal = stage_ == Stage::kRequestLine ? TakeLine(bytes) : TakeRest(bytes)) return refusal;
+  while (!bytes.empty() && stage_ != Stage::kComplete && !refusal_) {
+    stage_ == Stage::kRequestLine ? TakeLine(bytes) : TakeRest(bytes);
   }
-  if (stage_ == Stage::kComplete && sink_) {
-    request_.body = sink_->Finish();
-    sink_.reset();
-  }
-  return std::nullopt;
+  if (stage_ == Stage::kComplete && sink_) request_.body = std::exchange(sink_, nullptr)->Finish();
+  return refusal_;
 }
 
-std::optional<Refusal> RequestParser::TakeLine(std::string_view& bytes) {
-  const size_t end = bytes.find('\n');
-  const std::string_view part = bytes.substr(0, end == std::string_view::npos ? end : end + 1);
+void RequestParser::TakeLine(std::string_view& bytes) {
+  const std::string_view part = bytes.substr(0, std::min(bytes.find('\n'), bytes.size() - 1) + 1);
   line_ += part;
   head_bytes_ += part.size();
   bytes.remove_prefix(part.size());
   if (line_.size() > kMaxLineBytes) {
     record_.request_line.assign(line_, 0, kLoggedTargetBytes);
-    return Refusal{.status = kUriTooLong, .reason = "the request line is longer than 8 KiB"};
+    Refuse(httplib::UriTooLong_414, "the request line is longer than 8 KiB");
+  } else if (head_bytes_ > kMaxHeadBytes) {
+    Refuse(httplib::RequestHeaderFieldsTooLarge_431, kHeadTooLong);
+  } else if (line_ == "\r\n") {
+    line_.clear();  // RFC 9112, section 2.2: empty lines before a request are ignored.
+  } else if (line_.ends_with('\n')) {
+    const std::string line = std::exchange(line_, {});
+    if (!SplitLine(line)) {
+      Refuse(httplib::BadRequest_400, "the request line is malformed");
+    } else if (request_.method == "CONNECT") {
+      RefuseByRoute();  // llhttp would want an authority. No route has this method.
+    } else {
+      stage_ = Stage::kHeaders;
+      if (llhttp_execute(&parser_, line.data(), line.size()) != HPE_OK) RefuseAsLlhttp();
+    }
   }
-  if (head_bytes_ > kMaxHeadBytes) {
-    return Refusal{.status = kHeadTooLarge, .reason = "the request head is larger than 16 KiB"};
-  }
-  if (!line_.ends_with('\n')) return std::nullopt;
-  // RFC 9112, section 2.2: empty lines before a request are ignored.
-  if (const std::string line = std::exchange(line_, {}); line != kLineEnd) {
-    if (!SplitLine(line)) return Refusal{.status = kBadRequest, .reason = "the request line is malformed"};
-    // llhttp would want an authority, and no route has this method.
-    if (request_.method == "CONNECT") return Judge();
-    stage_ = Stage::kHeaders;
-    const llhttp_errno_t error = llhttp_execute(&parser_, line.data(), line.size());
-    if (error != HPE_OK) return Explain();
-  }
-  return std::nullopt;
 }
 
 bool RequestParser::SplitLine(std::string_view line) {
-  record_.request_line = line.substr(0, line.find_first_of(kLineEnd));
+  record_.request_line = line.substr(0, line.find_first_of("\r\n"));
   const size_t first = line.find(' ');
   const size_t last = line.rfind(' ');
   if (first == last) return false;
-  request_.method = line.substr(0, first);
-  request_.version = line.substr(last + 1);
-  request_.target = line.substr(first + 1, last - first - 1);
-  if (request_.target.size() > kLoggedTargetBytes) {
-    record_.request_line.erase(first + 1 + kLoggedTargetBytes, request_.target.size() - kLoggedTargetBytes);
+  const std::string_view target = line.substr(first + 1, last - first - 1);
+  if (target.size() > kLoggedTargetBytes) {
+    record_.request_line.erase(first + 1 + kLoggedTargetBytes, target.size() - kLoggedTargetBytes);
+    record_.request_line.shrink_to_fit();
   }
-  record_.request_line.shrink_to_fit();
-  if (request_.version != "HTTP/1.1\r\n" && request_.version != "HTTP/1.0\r\n") return false;
-  request_.version.resize(request_.version.size() - kLineEnd.size());
-  const auto path = RawPath(request_.target);
-  if (!path || !IsMethod(request_.method)) return false;
-  try {
-    request_.path = PercentDecoded(*path);
-    (void)PercentDecoded(request_.target);
-  } catch (const std::invalid_argument&) {
+  const std::string_view version = line.substr(last + 1);
+  auto path = PathOfTarget(target);
+  if (!path || !IsMethod(line.substr(0, first)) || (version != "HTTP/1.1\r\n" && version != "HTTP/1.0\r\n"))
     return false;
-  }
+  request_.method = line.substr(0, first);
+  request_.target = target;
+  request_.path = *std::move(path);
+  request_.version = version.substr(0, version.size() - 2);
   record_.route = routes_.Find(request_.path);
   return true;
 }
 
-std::optional<Refusal> RequestParser::TakeRest(std::string_view& bytes) {
+void RequestParser::TakeRest(std::string_view& bytes) {
   const bool is_head = stage_ == Stage::kHeaders;
-  const size_t room = is_head ? kMaxHeadBytes - head_bytes_ : bytes.size();
-  if (room == 0) return Refusal{.status = kHeadTooLarge, .reason = "the request head is larger than 16 KiB"};
-  const std::string_view part = bytes.substr(0, room);
+  const std::string_view part = is_head ? bytes.substr(0, kMaxHeadBytes - head_bytes_) : bytes;
+  if (part.empty()) {
+    Refuse(httplib::RequestHeaderFieldsTooLarge_431, kHeadTooLong);
+    return;
+  }
   const llhttp_errno_t error = llhttp_execute(&parser_, part.data(), part.size());
-  if (refusal_) return refusal_;
-  if (error != HPE_OK && stage_ != Stage::kComplete) return Explain();
+  if (error != HPE_OK && stage_ != Stage::kComplete && !refusal_) RefuseAsLlhttp();
   if (is_head) head_bytes_ += part.size();
   bytes.remove_prefix(part.size());
-  return std::nullopt;
 }
 
-Refusal RequestParser::Explain() const {
-  const std::string reason = llhttp_get_error_reason(&parser_);
-  const bool takes_body = request_.method == "POST" && record_.route != nullptr && record_.route->make_sink;
-  if (takes_body && reason == "Content-Length overflow") return TooLarge();
-  return {.status = kBadRequest, .reason = reason};
-}
-
-Refusal RequestParser::TooLarge() const {
-  return {.status = kContentTooLarge,
-          .reason = "at most " + std::to_string(record_.route->max_body_bytes) + " bytes are accepted"};
-}
-
-std::optional<Refusal> RequestParser::Judge() const {
-  try {
-    return Routes::Refuse(record_.route, request_, answer_options_);
-  } catch (const std::exception& error) {
-    return Refusal{.status = kInternalServerError, .reason = kFailed, .log = error.what()};
-  }
-}
-
-int RequestParser::Refuse(int status, const char* reason) {
-  refusal_ = Refusal{.status = status, .reason = reason};
-  return -1;
+int RequestParser::AddText(std::string& text, const char* data, size_t size) {
+  if (stage_ == Stage::kBody) return SkipExtra(size);  // A trailer.
+  text.append(data, size);
+  return 0;
 }
 
 int RequestParser::AddHeader() {
   if (stage_ == Stage::kBody) return 0;
-  if (++headers_ > kMaxHeaders) return Refuse(kHeadTooLarge, "more than 100 headers");
-  const std::string_view value = WithoutBlanksAtEnd(value_);
+  if (++headers_ > kMaxHeaders)
+    return Refuse(httplib::RequestHeaderFieldsTooLarge_431, "more than 100 headers");
+  value_.resize(value_.find_last_not_of(" \t") + 1);
   if (EqualsIgnoringCase(field_, "host")) {
-    if (std::exchange(has_host_, true)) return Refuse(kBadRequest, "two Host headers");
+    if (std::exchange(has_host_, true)) return Refuse(httplib::BadRequest_400, "two Host headers");
   } else if (EqualsIgnoringCase(field_, "transfer-encoding")) {
-    if (std::exchange(has_encoding_, true)) return Refuse(kBadRequest, "two Transfer-Encoding headers");
-    if (request_.version == "HTTP/1.0") return Refuse(kBadRequest, "a Transfer-Encoding in HTTP/1.0");
-    if (!EqualsIgnoringCase(value, "chunked"))
-      return Refuse(kBadRequest, "a Transfer-Encoding other than chunked");
+    if (std::exchange(has_encoding_, true))
+      return Refuse(httplib::BadRequest_400, "two Transfer-Encoding headers");
+    if (request_.version == "HTTP/1.0")
+      return Refuse(httplib::BadRequest_400, "a Transfer-Encoding in HTTP/1.0");
+    if (!EqualsIgnoringCase(value_, "chunked"))
+      return Refuse(httplib::BadRequest_400, "a Transfer-Encoding other than chunked");
   } else if (EqualsIgnoringCase(field_, "expect")) {
-    expects_continue_ = request_.version == "HTTP/1.1" && EqualsIgnoringCase(value, "100-continue");
+    expects_continue_ = request_.version == "HTTP/1.1" && EqualsIgnoringCase(value_, "100-continue");
   }
-  const auto added = request_.headers.emplace(std::string(field_), std::string(value));
+  const auto added = request_.headers.emplace(field_, value_);  // Copies, whose capacity is exact.
   constexpr size_t kNode = 6 * sizeof(void*);  // What the tree and the allocator need for each.
-  header_bytes_ += sizeof(*added) + BytesOf(added->first) + BytesOf(added->second) + kNode;
+  header_memory_ += sizeof(*added) + BytesOf(added->first) + BytesOf(added->second) + kNode;
   field_.clear();
   value_.clear();
   return 0;
 }
 
 int RequestParser::EndHeaders() {
-  field_ = {};
-  value_ = {};
+  field_ = std::string();
+  value_ = std::string();
   parser_.upgrade = 0;  // Ignored: the request is served as it is.
-  const bool is_chunked = (parser_.flags & F_CHUNKED) != 0;
-  const bool has_body = is_chunked || ((parser_.flags & F_CONTENT_LENGTH) != 0 && parser_.content_length > 0);
-  leaves_body_ = has_body;
-  refusal_ = Judge();
-  if (refusal_) return -1;
+  const bool in_chunks = (parser_.flags & F_CHUNKED) != 0;
+  const bool has_length = (parser_.flags & F_CONTENT_LENGTH) != 0;
+  leaves_body_ = in_chunks || (has_length && parser_.content_length > 0);
+  if (RefuseByRoute() != 0) return -1;
   if (request_.method != "POST" || !record_.route->make_sink) {
     stage_ = Stage::kComplete;
     return HPE_PAUSED;
   }
-  if (!is_chunked && parser_.content_length > record_.route->max_body_bytes) {
-    refusal_ = TooLarge();
-    return -1;
-  }
+  if (has_length && parser_.content_length > record_.route->max_body_bytes) return RefuseTooLarge();
   leaves_body_ = false;
   sink_ = record_.route->make_sink();
   stage_ = Stage::kBody;
@@ -248,10 +183,7 @@ int RequestParser::EndHeaders() {
 
 int RequestParser::AddBody(const char* data, size_t size) {
   body_bytes_ += size;
-  if (body_bytes_ > record_.route->max_body_bytes) {
-    refusal_ = TooLarge();
-    return -1;
-  }
+  if (body_bytes_ > record_.route->max_body_bytes) return RefuseTooLarge();
   sink_->Take(data, size);
   return 0;
 }
@@ -259,14 +191,51 @@ int RequestParser::AddBody(const char* data, size_t size) {
 int RequestParser::SkipExtra(size_t size) {
   extra_bytes_ += size;
   if (extra_bytes_ <= kMaxHeadBytes) return 0;
-  return Refuse(kBadRequest, "more than 16 KiB of chunk extensions and trailers");
+  return Refuse(httplib::BadRequest_400, "more than 16 KiB of chunk extensions and trailers");
+}
+
+int RequestParser::Refuse(int status, const std::string& reason) {
+  refusal_ = Refusal{.status = status, .reason = reason};
+  return -1;
+}
+
+int RequestParser::RefuseTooLarge() {
+  const std::string limit = std::to_string(record_.route->max_body_bytes);
+  return Refuse(httplib::PayloadTooLarge_413, "at most " + limit + " bytes are accepted");
+}
+
+int RequestParser::RefuseAsLlhttp() {
+  const std::string reason = llhttp_get_error_reason(&parser_);
+  const bool takes_body = request_.method == "POST" && record_.route != nullptr && record_.route->make_sink;
+  if (takes_body && reason == "Content-Length overflow") return RefuseTooLarge();
+  return Refuse(httplib::BadRequest_400, reason);
+}
+
+int RequestParser::RefuseByRoute() {
+  try {
+    refusal_ = Routes::Refuse(record_.route, request_, answer_options_);
+  } catch (const std::exception& error) {
+    refusal_ = Refusal{.status = httplib::InternalServerError_500, .reason = kFailed, .log = error.what()};
+  }
+  return refusal_ ? -1 : 0;
 }
 
 size_t RequestParser::Bytes() const {
   constexpr size_t kSink = 512;
   return sizeof(*this) + BytesOf(line_) + BytesOf(field_) + BytesOf(value_) + BytesOf(record_.request_line) +
-         BytesOf(request_.method) + BytesOf(request_.target) + BytesOf(request_.path) + BytesOf(request_.version) +
-         header_bytes_ + (sink_ ? kSink : 0);
+         BytesOf(request_.target) + BytesOf(request_.path) + header_memory_ + (sink_ ? kSink : 0);
+}
+
+RequestRecord RequestParser::TakeRecord(std::string client) {
+  record_.client = std::move(client);
+  return std::move(record_);
+}
+
+std::unique_ptr<Request> RequestParser::TakeRequest(std::string client) {
+  const size_t bytes = Bytes();
+  request_.remote_addr = client;
+  return std::make_unique<Request>(
+      Request{.http = std::move(request_), .record = TakeRecord(std::move(client)), .bytes = bytes});
 }
 
 }  // namespace dockercoins

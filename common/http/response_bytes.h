@@ -11,13 +11,12 @@
 
 namespace dockercoins {
 
-/// A response as it is written: its head, then its content, or what its provider gives piece by piece.
-///
-/// For one thread.
+/// A response as it is written: its head, then its content, or what its provider gives piece by piece. For
+/// one thread.
 class ResponseBytes {
  public:
-  /// Composes the head of `response`, for a request with that record; leaves the body out if `is_head`. When its
-  /// provider fails, or has no length, it becomes a 500 and a line in `log`, which must outlive this.
+  /// Composes the head of `response`, for a request with that record; leaves the body out if `is_head`. When
+  /// its provider fails, or has no length, it becomes a 500 and a line in `log`, which must outlive this.
   ResponseBytes(httplib::Response response, const RequestRecord& record, bool is_head, Log& log);
 
   [[nodiscard]] int status() const { return response_.status; }
@@ -25,17 +24,16 @@ class ResponseBytes {
 
   /// What is to be written next; empty at the end. Nothing if the provider failed.
   [[nodiscard]] std::optional<std::string_view> Next();
-  /// So many of those have been written.
+  /// So many bytes of that have been written.
   void Advance(size_t bytes);
   /// Whether something follows what Next returned.
   [[nodiscard]] bool HasMore() const { return from_ < length_; }
 
-  /// The memory that this holds, in bytes: see Budget.
-  [[nodiscard]] size_t Bytes() const;
+  /// The memory that this takes outside its object, in bytes.
+  [[nodiscard]] size_t Bytes() const { return BytesOf(unsent_); }
 
  private:
   bool Refill();
-  void Compose(const RequestRecord& record, bool is_head);
 
   Log& log_;
   httplib::Response response_;

@@ -9,21 +9,23 @@ namespace {
 
 /// Responds to OPTIONS, and refuses all other methods.
 Refusal RefuseMethod(const httplib::Request& request, const std::string& methods, bool answer_options) {
-  if (answer_options && request.method == "OPTIONS") return {.status = kOk, .reason = "", .allow = methods};
-  return {.status = kMethodNotAllowed, .reason = "allowed are " + methods, .allow = methods};
+  if (answer_options && request.method == "OPTIONS")
+    return {.status = httplib::OK_200, .reason = "", .allow = methods};
+  return {.status = httplib::MethodNotAllowed_405, .reason = "allowed are " + methods, .allow = methods};
 }
 
 }  // namespace
 
 void SetError(httplib::Response& response, int status, const std::string& reason) {
   response.status = status;
-  response.set_content(std::to_string(status) + " " + httplib::status_message(status) + ": " + reason + "\n", kText);
+  response.set_content(std::to_string(status) + " " + httplib::status_message(status) + ": " + reason + "\n",
+                       kText);
 }
 
 void SetRefusal(httplib::Response& response, const Refusal& refusal) {
   response.status = refusal.status;
   if (!refusal.allow.empty()) response.set_header("Allow", refusal.allow);
-  if (refusal.status != kOk) SetError(response, refusal.status, refusal.reason);
+  if (refusal.status != httplib::OK_200) SetError(response, refusal.status, refusal.reason);
 }
 
 bool IsGet(const httplib::Request& request, httplib::Response& response) {
@@ -52,11 +54,13 @@ const Route* Routes::Find(std::string_view path) const {
   return found == routes_.end() ? nullptr : &*found;
 }
 
-std::optional<Refusal> Routes::Refuse(const Route* route, const httplib::Request& request, bool answer_options) {
-  if (request.path == "*" && request.method == "OPTIONS") return RefuseMethod(request, "GET, HEAD, OPTIONS", answer_options);
-  if (route == nullptr) return Refusal{.status = kNotFound, .reason = kNoSuchPath};
+std::optional<Refusal> Routes::Refuse(const Route* route, const httplib::Request& request,
+                                      bool answer_options) {
+  if (request.path == "*" && request.method == "OPTIONS")
+    return RefuseMethod(request, "GET, HEAD, OPTIONS", answer_options);
+  if (route == nullptr) return Refusal{.status = httplib::NotFound_404, .reason = kNoSuchPath};
   auto refusal = route->check ? route->check(request) : std::nullopt;
-  if (refusal && refusal->status == kNotFound) return refusal;
+  if (refusal && refusal->status == httplib::NotFound_404) return refusal;
   if (route->HandlerFor(request.method)) return refusal;
   return RefuseMethod(request, route->Methods(answer_options), answer_options);
 }

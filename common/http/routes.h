@@ -13,25 +13,9 @@
 #include <utility>
 #include <vector>
 
-namespace httplib {
-struct Request;
-struct Response;
-}  // namespace httplib
+#include "httplib.h"
 
 namespace dockercoins {
-
-// The statuses that services and server respond with (RFC 9110, section 15).
-constexpr int kOk = 200;
-constexpr int kFound = 302;
-constexpr int kBadRequest = 400;
-constexpr int kNotFound = 404;
-constexpr int kMethodNotAllowed = 405;
-constexpr int kRequestTimeout = 408;
-constexpr int kContentTooLarge = 413;
-constexpr int kUriTooLong = 414;
-constexpr int kHeadTooLarge = 431;
-constexpr int kInternalServerError = 500;
-constexpr int kServiceUnavailable = 503;
 
 constexpr const char* kText = "text/plain; charset=utf-8";
 constexpr const char* kFailed = "the response failed";
@@ -59,8 +43,8 @@ struct Turn {
   std::stop_token cut;  ///< Requested when a stop ends the turn: respond with 503 and kStopping.
 };
 
-/// Takes a request's body while it arrives. It must not block, and needs the same memory whatever comes: a few
-/// hundred bytes.
+/// Takes a request's body while it arrives. It must not block, nor need more than a few hundred bytes of
+/// memory.
 class BodySink {
  public:
   virtual ~BodySink() = default;
@@ -68,9 +52,10 @@ class BodySink {
   /// What the body has become: the `body` of the request that the handler gets. Called once, at the end.
   virtual std::string Finish() = 0;
 };
+using MakeSink = std::function<std::unique_ptr<BodySink>()>;
 
-/// Serves a request (HEAD as GET: the server leaves the body out). Called by several threads at once where the
-/// server has several. An exception becomes a 500 and a line in the log.
+/// Serves a request (HEAD as GET: the server leaves the body out), on any of the server's threads. An
+/// exception becomes a 500 and a line in the log.
 using Handler = std::function<void(const httplib::Request&, httplib::Response&, const Turn&)>;
 /// Judges a request by its head. Called by the server's loop: it must not block.
 using Check = std::function<std::optional<Refusal>(const httplib::Request&)>;
@@ -81,9 +66,9 @@ struct Route {
   bool is_whole = true;  ///< `prefix` is the whole path.
   std::string name;      ///< Requests are counted by it.
   Check check = {};
-  Handler get = {};   ///< Also for HEAD.
-  Handler post = {};  ///< With a body:
-  std::function<std::unique_ptr<BodySink>()> make_sink = {};
+  Handler get = {};         ///< Also for HEAD.
+  Handler post = {};        ///< With a body.
+  MakeSink make_sink = {};  ///< For that body.
   uint64_t max_body_bytes = 0;
   bool any_method = false;  ///< `get` is for all methods: it alone knows which paths exist.
 
@@ -92,14 +77,14 @@ struct Route {
   [[nodiscard]] std::string Methods(bool with_options) const;
 };
 
-/// What a service serves, registered as with httplib::Server. A pattern is a path, such as "/json", or ends with
-/// a name behind a colon, such as "/assets/:FILE": then it matches every path that begins like it. The first
-/// match counts.
+/// What a service serves, registered as with httplib::Server. A pattern is a path, such as "/json", or ends
+/// with a name behind a colon, such as "/assets/:FILE": then it matches every path that begins like it. The
+/// first match counts.
 ///
-/// Of a request, a handler finds method, target, path (decoded, without the query), version, headers, body (see
-/// BodySink) and remote_addr. Of its response, the server uses status, headers, and the content or content
-/// provider. A provider needs a length. The server's loop calls it with at most 16 KiB as its length: it must
-/// not block. When it fails or writes nothing, the response is a 500, or is cut if its head has been sent.
+/// Of a request, a handler finds method, target, path (decoded, without the query), version, headers, body
+/// (see BodySink) and remote_addr. Of its response, the server uses status, headers, and the content or a
+/// content provider with a length, which must not block: the loop calls it, for at most 16 KiB at a time.
+/// When it fails or writes nothing, the response is a 500, or is cut if its head has been sent.
 class Routes {
  public:
   /// A handler may leave the Turn out.
@@ -111,8 +96,7 @@ class Routes {
   }
   /// A body of more than `max_body_bytes`, declared or counted, is refused with 413.
   template <typename F>
-  Route& Post(const std::string& pattern, uint64_t max_body_bytes,
-              std::function<std::unique_ptr<BodySink>()> make_sink, F handler) {
+  Route& Post(const std::string& pattern, uint64_t max_body_bytes, MakeSink make_sink, F handler) {
     Route& route = At(pattern);
     route.post = ToHandler(std::move(handler));
     route.make_sink = std::move(make_sink);
@@ -123,8 +107,7 @@ class Routes {
   /// The route of `path`; null when there is none.
   [[nodiscard]] const Route* Find(std::string_view path) const;
 
-  /// Why `request`, whose route is `route`, gets no turn; nothing if it does. `answer_options`: OPTIONS is
-  /// answered.
+  /// Why `request`, whose route is `route`, gets no turn, if so. `answer_options`: OPTIONS is answered.
   [[nodiscard]] static std::optional<Refusal> Refuse(const Route* route, const httplib::Request& request,
                                                      bool answer_options);
 

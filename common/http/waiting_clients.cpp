@@ -2,8 +2,8 @@
 
 #include <sys/epoll.h>
 
-#include <cerrno>
-#include <iterator>
+#include <chrono>
+#include <cstdint>
 #include <utility>
 
 #include "common/socket.h"
@@ -11,51 +11,27 @@
 namespace dockercoins {
 namespace {
 
-/// The memory of one waiting client besides its request: this stage's object, and what the loop keeps.
-constexpr size_t kConnectionBytes = 320;
+/// A client that closes its sending side within this time has half-closed it, and still waits (contract).
+constexpr auto kHalfCloseTime = std::chrono::milliseconds(100);
 
 }  // namespace
 
-WaitingClient::WaitingClient(WaitingClients& clients, EventLoop& loop, Budget& budget, WatchedFd fd,
-                             const Request& request, bool may_still_send)
-    : EventHandler(loop),
-      clients_(clients),
-      fd_(std::move(fd)),
-      request_(&request),
-      may_still_send_(may_still_send),
-      share_(budget) {
-  share_.Set(kConnectionBytes + request.bytes);
-  fd_.Watch(EPOLLIN, *this);
+WaitingClient::WaitingClient(EventLoop& loop, Budget& budget, WatchedFd socket, const Request& of,
+                             bool may_send, const Left& left)
+    : Connection(loop, budget, std::move(socket)), may_still_send(may_send), request_(&of), left_(left) {
+  fd.Watch(EPOLLIN, *this);
 }
 
-void WaitingClient::OnEvent(int fd) {
+void WaitingClient::OnEvent(int /*fd*/) {
   ReadBuffer buffer;  // NOLINT: 16 KiB need no zeroes
-  const auto count = ReceiveNow(fd, buffer);
-  if (count) {
-    if (*count > 0) may_still_send_ = true;
-    return;
-  }
-  const bool is_reset = IsReset(fd);
-  // There is nothing more to be read; a reset is always reported.
-  fd_.Watch(is_reset ? static_cast<uint32_t>(EPOLLET) : 0U, *this);
-  const bool half_closed = !is_reset && Clock::now() - since_ < WaitingClients::kHalfCloseTime;
-  if (!half_closed && clients_.left_) clients_.left_(request_);
-}
-
-WaitingClients::WaitingClients(EventLoop& loop, Budget& budget, Left left)
-    : loop_(loop), budget_(budget), left_(std::move(left)) {}
-
-WaitingClient& WaitingClients::Add(WatchedFd fd, const Request& request, bool may_still_send) {
-  auto& added = *clients_.emplace_back(
-      std::make_unique<WaitingClient>(*this, loop_, budget_, std::move(fd), request, may_still_send));
-  added.place_ = std::prev(clients_.end());
-  return added;
-}
-
-WaitingClients::Taken WaitingClients::Take(WaitingClient& client) {
-  Taken taken{.fd = std::move(client.fd_), .may_still_send = client.may_still_send_};
-  clients_.erase(client.place_);
-  return taken;
+  const auto count = ReceiveNow(fd.get(), buffer);
+  may_still_send |= count.value_or(0) > 0;
+  if (count) return;
+  const bool is_reset = IsReset(fd.get());
+  // There is nothing more to be read; but a reset is always reported.
+  fd.Watch(is_reset ? static_cast<uint32_t>(EPOLLET) : 0U, *this);
+  const bool half_closed = !is_reset && Clock::now() - since_ < kHalfCloseTime;
+  if (!half_closed && left_) left_(request_);
 }
 
 }  // namespace dockercoins

@@ -16,11 +16,9 @@ AdminServer::AdminServer(const ListenSettings& settings, const Metrics& metrics,
     : routes_(MakeRoutes(metrics)) {
   if (settings.admin_port == 0) return;
   try {
-    server_ = std::make_unique<HttpServer>(Listen(settings.address, settings.admin_port),
-                                           HttpServer::Options{.threads = kThreads,
-                                                               .log_access = false,
-                                                               .arriving = {.answer_options = false}},
-                                           routes_, log);
+    server_ = std::make_unique<HttpServer>(
+        Listen(settings.address, settings.admin_port),
+        HttpServer::Options{.threads = kThreads, .arriving = {.answer_options = false}}, routes_, log);
   } catch (const StartError& error) {
     if (settings.admin_asked) throw;
     log.Warning(std::string("No admin port: ") + error.what());
@@ -55,7 +53,7 @@ Routes AdminServer::MakeRoutes(const Metrics& metrics) {
 void AdminServer::SetReadiness(httplib::Response& response) {
   const std::lock_guard lock(mutex_);
   if (not_ready_) {
-    SetError(response, kServiceUnavailable, *not_ready_);
+    SetError(response, httplib::ServiceUnavailable_503, *not_ready_);
   } else {
     SetOk(response);
   }

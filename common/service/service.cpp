@@ -8,7 +8,7 @@
 #include <cerrno>
 
 #include "common/errors.h"
-#include "common/http/http_metrics.h"
+#include "common/service/access_log.h"
 #include "common/service/admin_server.h"
 
 namespace dockercoins {
@@ -43,9 +43,11 @@ std::string Hostname() {
 void ServeHttp(const std::string& name, const ListenSettings& settings, const HttpServer::Options& options,
                const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop) {
   const HttpMetrics http_metrics(metrics);
-  HttpServer::Options counted = options;
-  counted.metrics = &http_metrics;
-  HttpServer server(Listen(settings.address, settings.port), counted, routes, log);
+  const AccessLog access_log(log, http_metrics);
+  HttpServer::Options recorded = options;
+  recorded.record = [&access_log](const RequestRecord& record) { access_log.Write(record); };
+  recorded.waiting = http_metrics.Waiting();
+  HttpServer server(Listen(settings.address, settings.port), recorded, routes, log);
   AdminServer admin(settings, metrics, log);
   DropPrivileges(log);
 

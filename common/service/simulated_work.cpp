@@ -16,11 +16,11 @@ SimulatedWork::SimulatedWork(std::chrono::milliseconds delay, unsigned fail_perc
 bool SimulatedWork::Do(httplib::Response& response, const std::stop_token& cut) const {
   constexpr unsigned kAll = 100;
   if (!SleepFor(delay_, cut)) {
-    SetError(response, kServiceUnavailable, kStopping);
+    SetError(response, httplib::ServiceUnavailable_503, kStopping);
     return false;
   }
   if (fail_percent_ > 0 && std::random_device()() % kAll < fail_percent_) {
-    SetError(response, kInternalServerError, "FAIL_PERCENT asks for it");
+    SetError(response, httplib::InternalServerError_500, "FAIL_PERCENT asks for it");
     return false;
   }
   return true;
