@@ -79,7 +79,8 @@ def test_metrics_flag_prints_the_metrics_of_the_running_service_or_why_there_are
         assert {line.rpartition(" ")[0] for line in said.stdout.splitlines()} == {
             line.rpartition(" ")[0] for line in asked.body.decode().splitlines()}
     port = free_port()
-    for env, reason in (({"ADMIN_PORT": port, "BIND_ADDRESS": "::1"}, f"no response from the admin port [::1]:{port}"),
+    for env, reason in (({"ADMIN_PORT": port, "BIND_ADDRESS": "::1"},
+                         f"the admin port [::1]:{port}: connection refused"),
                         ({"ADMIN_PORT": 0}, "ADMIN_PORT=0: there is no admin port to ask")):
         said = run(name, "--metrics", **env)
         assert (said.returncode, said.stdout, said.stderr) == (1, "", f"{name}: {reason}\n")
