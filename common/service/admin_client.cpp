@@ -40,7 +40,7 @@ std::string ReachableAddress(const std::string& bind_address) {
 }
 
 /// The body of the admin port's response to GET `path`.
-std::string AskAdminPort(const ListenSettings& settings, const char* path) {
+std::string AskAdminPort(const std::string& program, const ListenSettings& settings, const char* path) {
   if (settings.admin_port == 0) throw StartError("ADMIN_PORT=0: there is no admin port to ask");
   const Endpoint server{.host = ReachableAddress(settings.address), .port = settings.admin_port};
   const std::string admin = "the admin port " + server.ToString();
@@ -50,13 +50,21 @@ std::string AskAdminPort(const ListenSettings& settings, const char* path) {
   } catch (const std::runtime_error& error) {
     throw StartError(std::string("the admin port ") + error.what());
   }
+  // Programs may share a network: the containers of a pod do.
+  const std::string owner = response.get_header_value("Server");
+  if (owner != program) {
+    throw StartError(admin + " is " + (owner.empty() ? "another program's" : Escaped(owner) + "'s") +
+                     ", not " + program + "'s: each needs an ADMIN_PORT of its own");
+  }
   if (response.status != 200) throw StartError(admin + " answers " + std::to_string(response.status));
   return std::move(response.body);
 }
 
 }  // namespace
 
-std::string FetchMetrics(const ListenSettings& settings) { return AskAdminPort(settings, "/metrics"); }
+std::string FetchMetrics(const std::string& program, const ListenSettings& settings) {
+  return AskAdminPort(program, settings, "/metrics");
+}
 
 void CheckUrl(const std::string& url) {
   constexpr std::string_view kScheme = "http://";
@@ -74,8 +82,8 @@ void CheckUrl(const std::string& url) {
   }
 }
 
-void CheckHealth(const ListenSettings& settings, bool has_service_port) {
-  AskAdminPort(settings, "/healthz");
+void CheckHealth(const std::string& program, const ListenSettings& settings, bool has_service_port) {
+  AskAdminPort(program, settings, "/healthz");
   if (!has_service_port) return;
   if (settings.port == 0) throw StartError("PORT=0: the port that the service took is not known");
   try {

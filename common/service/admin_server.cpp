@@ -7,9 +7,10 @@ namespace {
 constexpr size_t kThreads = 2;
 
 template <typename Answer>
-Route Probe(const std::string& path, Answer answer) {
-  return Route::To(path, kGetAndHead, [answer](const auto& /*request*/, HttpResponse& response, auto&&...) {
+Route Probe(const std::string& path, const std::string& program, Answer answer) {
+  return Route::To(path, kGetAndHead, [=](const auto& /*request*/, HttpResponse& response, auto&&...) {
     response.headers.emplace_back("Cache-Control", "no-store");
+    response.headers.emplace_back("Server", program);
     answer(response);
   });
 }
@@ -19,9 +20,9 @@ void SetOk(HttpResponse& response) { response.SetContent("ok\n", "text/plain; ch
 }  // namespace
 
 AdminServer::AdminServer(const ListenSettings& settings, const Metrics& metrics, Log& log)
-    : routes_({Probe("/healthz", SetOk),
-               Probe("/readyz", [this](HttpResponse& response) { AnswerReadiness(response); }),
-               Probe("/metrics", [&metrics](HttpResponse& response) {
+    : routes_({Probe("/healthz", log.name(), SetOk),
+               Probe("/readyz", log.name(), [this](HttpResponse& response) { AnswerReadiness(response); }),
+               Probe("/metrics", log.name(), [&metrics](HttpResponse& response) {
                  response.SetContent(metrics.Text(), Metrics::kMediaType);
                })}) {
   if (settings.admin_port == 0) return;
