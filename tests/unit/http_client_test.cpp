@@ -111,7 +111,7 @@ TEST_F(HttpClientTest, TakesAResponseWithinItsLimitsAndWaitsForNothingElse) {
   const rlim_t free = LowestFreeDescriptor();
   for (const auto& [sent, outcome, closes] : cases) {
     auto received = Begin(2 * kPatience);
-    UniqueFd connection = Accept(listener_);
+    const UniqueFd connection = Accept(listener_);
     EXPECT_EQ(Receive(connection, 12), "GET /base/32");
     Send(connection, sent);
     if (closes) ::shutdown(connection.get(), SHUT_WR);
