@@ -19,6 +19,9 @@ class Log {
   /// Writes `text` with control characters escaped, so that one event stays one line.
   void Line(std::string_view text);
 
+  /// The service's name.
+  [[nodiscard]] const std::string& name() const { return name_; }
+
   /// Whether Debug writes. If not, its text need not be made.
   [[nodiscard]] bool WritesDebug() const { return debug_; }
 

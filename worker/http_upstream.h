@@ -4,24 +4,22 @@
 #include <stop_token>
 #include <string>
 
-#include "common/dial.h"
+#include "common/http_client.h"
 #include "common/url.h"
 #include "worker/miner.h"
 
 namespace dockercoins {
 
-/// rng and hasher as the worker sees them: each request uses a connection of its own, to any of the name's
-/// addresses, so that every replica gets its share as soon as it exists. For one thread; a stop ends what it
-/// waits for.
+/// rng and hasher as the worker sees them. For one thread; a stop ends what it waits for.
 class HttpUpstream {
  public:
   /// With 1,000 workers a reply of rng takes 100 s. The contract's limit ends a wait for a server that died
-  /// silently.
-  static constexpr std::chrono::milliseconds kAnswerTimeout = std::chrono::minutes(10);
+  /// silently, or sends a byte now and then.
+  static constexpr std::chrono::milliseconds kTimeout = std::chrono::minutes(10);
 
-  HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds answer_timeout = kAnswerTimeout);
+  HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds timeout = kTimeout);
 
-  /// The body of a 200 answer of exactly `size` bytes; any other answer is a std::runtime_error, and no
+  /// The body of a 200 response of exactly `size` bytes; any other response is a std::runtime_error, and no
   /// connection an UnreachableError. Both name the server.
   std::string Get(const std::string& path, size_t size);
   std::string Post(const std::string& path, const std::string& body, size_t size);
@@ -30,12 +28,13 @@ class HttpUpstream {
   [[noreturn]] void Fail(const std::string& reason) const;
 
  private:
-  std::string Request(const char* method, const std::string& path, const std::string& body, size_t size);
+  /// The body of `response` if it is as expected.
+  std::string Checked(httplib::Response response, size_t size) const;
 
-  const HttpUrl url_;
-  Dialer dialer_;
+  const std::string base_path_;
+  HttpClient client_;
   const std::stop_token stop_;
-  const std::chrono::milliseconds answer_timeout_;
+  const std::chrono::milliseconds timeout_;
 };
 
 /// rng and hasher over HTTP.

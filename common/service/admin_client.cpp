@@ -4,23 +4,23 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "common/dial.h"
+#include "common/http_client.h"
 #include "common/log.h"
 #include "common/unique_fd.h"
-#include "common/wait.h"
-#include "httplib.h"
 
 namespace dockercoins {
 namespace {
 
 constexpr auto kTimeout = std::chrono::seconds(2);
 constexpr auto kUrlTimeout = std::chrono::seconds(1);
+constexpr size_t kMaxMetrics = size_t{1024} * 1024;
 
 /// Whether the loopback interface has an IPv4 address. In some IPv6-only networks it has none.
 bool HasIpv4Loopback() {
@@ -39,55 +39,51 @@ std::string ReachableAddress(const std::string& bind_address) {
   return bind_address;
 }
 
-/// The body of the admin port's answer to GET `path`.
-std::string AskAdminPort(const ListenSettings& settings, const char* path) {
+/// The body of the admin port's response to GET `path`.
+std::string AskAdminPort(const std::string& program, const ListenSettings& settings, const char* path) {
   if (settings.admin_port == 0) throw StartError("ADMIN_PORT=0: there is no admin port to ask");
-  const std::string address = ReachableAddress(settings.address);
-
-  httplib::Client client(address, settings.admin_port);
-  client.set_connection_timeout(kTimeout);
-  client.set_read_timeout(kTimeout);
-  const auto answer = client.Get(path);
-  const std::string admin = Endpoint{.host = address, .port = settings.admin_port}.ToString();
-  if (!answer) throw StartError("no response from the admin port " + admin);
-  if (answer->status != 200)
-    throw StartError("the admin port " + admin + " answers " + std::to_string(answer->status));
-  return answer->body;
+  const Endpoint server{.host = ReachableAddress(settings.address), .port = settings.admin_port};
+  const std::string admin = "the admin port " + server.ToString();
+  httplib::Response response;
+  try {
+    response = HttpClient(server).Get(path, {.time = kTimeout, .body = kMaxMetrics});
+  } catch (const std::runtime_error& error) {
+    throw StartError(std::string("the admin port ") + error.what());
+  }
+  // Programs may share a network: the containers of a pod do.
+  const std::string owner = response.get_header_value("Server");
+  if (owner != program) {
+    throw StartError(admin + " is " + (owner.empty() ? "another program's" : Escaped(owner) + "'s") +
+                     ", not " + program + "'s: each needs an ADMIN_PORT of its own");
+  }
+  if (response.status != 200) throw StartError(admin + " answers " + std::to_string(response.status));
+  return std::move(response.body);
 }
 
 }  // namespace
 
-std::string FetchMetrics(const ListenSettings& settings) { return AskAdminPort(settings, "/metrics"); }
+std::string FetchMetrics(const std::string& program, const ListenSettings& settings) {
+  return AskAdminPort(program, settings, "/metrics");
+}
 
 void CheckUrl(const std::string& url) {
   constexpr std::string_view kScheme = "http://";
-  constexpr size_t kStatusAt = std::string_view("HTTP/1.1 ").size();
   const std::string shown = Escaped(WithoutPassword(url));
-  const auto deadline = std::chrono::steady_clock::now() + kUrlTimeout;
   const size_t path = std::min(url.find('/', kScheme.size()), url.size());
   try {
-    const Endpoint server = HttpUrl::Parse(url.substr(0, path)).server;
-    const UniqueFd fd = Dialer(server).Dial(kUrlTimeout, {});
-    const std::string request = "GET " + (path == url.size() ? "/" : url.substr(path)) +
-                                " HTTP/1.1\r\nHost: " + server.ToString() + "\r\nConnection: close\r\n\r\n";
-    (void)::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL);
-    std::string answer;
-    std::array<char, 64> buffer{};
-    while (answer.size() < kStatusAt + 3 && PollUntil(fd.get(), POLLIN, deadline) != 0) {
-      const ssize_t count = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
-      if (count <= 0) break;
-      answer.append(buffer.data(), static_cast<size_t>(count));
-    }
-    if (answer.size() < kStatusAt + 3) throw StartError(shown + ": no response within a second");
-    if (answer[kStatusAt] != '2')
-      throw StartError(shown + ": its response is " + Escaped(answer.substr(kStatusAt, 3)));
+    if (url.find_first_of(" \r\n") != std::string::npos)
+      throw std::invalid_argument("a space or a line's end");
+    HttpClient client(HttpUrl::Parse(url.substr(0, path)).server);
+    const std::string target = path == url.size() ? "/" : url.substr(path);
+    const int status = client.Get(target, {.time = kUrlTimeout}).status;
+    if (status / 100 != 2) throw StartError(shown + ": its response is " + std::to_string(status));
   } catch (const std::invalid_argument& error) {
     throw StartError(shown + ": http://host[:port][/path] is expected (" + error.what() + ")");
   }
 }
 
-void CheckHealth(const ListenSettings& settings, bool has_service_port) {
-  AskAdminPort(settings, "/healthz");
+void CheckHealth(const std::string& program, const ListenSettings& settings, bool has_service_port) {
+  AskAdminPort(program, settings, "/healthz");
   if (!has_service_port) return;
   if (settings.port == 0) throw StartError("PORT=0: the port that the service took is not known");
   try {

@@ -13,7 +13,7 @@ void SetOk(httplib::Response& response) { response.set_content("ok\n", kText); }
 }  // namespace
 
 AdminServer::AdminServer(const ListenSettings& settings, const Metrics& metrics, Log& log)
-    : routes_(MakeRoutes(metrics)) {
+    : routes_(MakeRoutes(metrics, log.name())) {
   if (settings.admin_port == 0) return;
   try {
     server_ = std::make_unique<HttpServer>(
@@ -34,11 +34,12 @@ void AdminServer::SetNotReady(const std::string& reason) {
   not_ready_ = reason;
 }
 
-Routes AdminServer::MakeRoutes(const Metrics& metrics) {
+Routes AdminServer::MakeRoutes(const Metrics& metrics, const std::string& program) {
   Routes routes;
-  const auto add = [&routes](const std::string& path, auto respond) {
-    routes.Get(path, [respond](const httplib::Request& /*request*/, httplib::Response& response) {
+  const auto add = [&](const std::string& path, auto respond) {
+    routes.Get(path, [respond, program](const httplib::Request& /*request*/, httplib::Response& response) {
       response.set_header("Cache-Control", "no-store");
+      response.set_header("Server", program);
       respond(response);
     });
   };

@@ -31,7 +31,7 @@ class AdminServer {
   void SetNotReady(const std::string& reason);
 
  private:
-  Routes MakeRoutes(const Metrics& metrics);
+  Routes MakeRoutes(const Metrics& metrics, const std::string& program);
   void SetReadiness(httplib::Response& response);
 
   std::mutex mutex_;

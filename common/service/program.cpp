@@ -70,10 +70,10 @@ int Run(const Program& program, int argc, char** argv, const std::function<void(
     std::printf("%s (DockerCoins in C++) %s\n", program.name, DOCKERCOINS_VERSION);
     return Printed();
   } else if (flag == "--healthcheck") {
-    CheckHealth(program.has_service_port ? ReadListenSettings() : ReadAdminSettings(),
+    CheckHealth(program.name, program.has_service_port ? ReadListenSettings() : ReadAdminSettings(),
                 program.has_service_port);
   } else if (flag == "--metrics") {
-    std::fputs(FetchMetrics(ReadAdminSettings()).c_str(), stdout);
+    std::fputs(FetchMetrics(program.name, ReadAdminSettings()).c_str(), stdout);
     return Printed();
   } else if (argc == 2) {
     throw SettingError("unknown flag " + Escaped(flag) +

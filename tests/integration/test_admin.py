@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 
+from fakes import FakeHttp, http_answer
 from harness import Answer, alone, ask, eventually, free_port, http, open_socket, raw, run, wait_until_up
 
 SERVING = ["rng", "hasher", "webui"]  # with a service port besides the admin port
@@ -24,7 +25,7 @@ def test_health_is_ok_with_every_version_of_http_and_with_head(served, path):
     assert [(answer.status, answer.body) for answer in answers] == [(200, b"ok\n"), (200, b"ok\n"), (200, b"")]
     for answer in answers:
         assert answer.headers == {"content-type": "text/plain; charset=utf-8", "content-length": "3",
-                                  "cache-control": "no-store", "connection": "close"}
+                                  "cache-control": "no-store", "connection": "close", "server": served.name}
 
 
 def test_nothing_else_is_served_on_it_and_nothing_is_logged(served):
@@ -79,7 +80,19 @@ def test_metrics_flag_prints_the_metrics_of_the_running_service_or_why_there_are
         assert {line.rpartition(" ")[0] for line in said.stdout.splitlines()} == {
             line.rpartition(" ")[0] for line in asked.body.decode().splitlines()}
     port = free_port()
-    for env, reason in (({"ADMIN_PORT": port, "BIND_ADDRESS": "::1"}, f"no response from the admin port [::1]:{port}"),
+    for env, reason in (({"ADMIN_PORT": port, "BIND_ADDRESS": "::1"},
+                         f"the admin port [::1]:{port}: connection refused"),
                         ({"ADMIN_PORT": 0}, "ADMIN_PORT=0: there is no admin port to ask")):
         said = run(name, "--metrics", **env)
         assert (said.returncode, said.stdout, said.stderr) == (1, "", f"{name}: {reason}\n")
+
+
+@pytest.mark.parametrize("flag", ["--metrics", "--healthcheck"])
+def test_the_admin_port_of_another_program_in_the_same_network_is_not_taken_for_its_own(flag):
+    with alone("rng", admin=True) as rng, FakeHttp(lambda _: http_answer(b"ok\n")) as fake:
+        wait_until_up(rng)
+        for port, owner in ((rng.admin_port, "rng's"), (fake.port, "another program's")):
+            said = run("worker", flag, ADMIN_PORT=port)
+            assert (said.returncode, said.stdout, said.stderr) == (
+                1, "", f"worker: the admin port 127.0.0.1:{port} is {owner}, not worker's: "
+                       "each needs an ADMIN_PORT of its own\n")

@@ -244,7 +244,8 @@ def test_healthcheck_is_0_for_a_healthy_service_else_1_with_the_reason(name):
     with alone(name, admin=True) as one:
         wait_until_up(one)
         assert healthcheck(one, BIND_ADDRESS="0.0.0.0") == (0, "")
-        assert healthcheck(one, ADMIN_PORT=dead) == (1, f"{name}: no response from the admin port 127.0.0.1:{dead}\n")
+        assert healthcheck(one, ADMIN_PORT=dead) == (
+            1, f"{name}: the admin port 127.0.0.1:{dead}: connection refused\n")
         if name != "worker":
             assert healthcheck(one, PORT=dead) == (1, f"{name}: 127.0.0.1:{dead}: connection refused\n")
             assert healthcheck(one, PORT=0) == (1, f"{name}: PORT=0: the port that the service took is not known\n")
@@ -260,12 +261,14 @@ def test_healthcheck_of_a_url_is_0_for_2xx_within_a_second_else_1_with_the_reaso
         dead = free_port()
         for url, said in ((f"{at}/nothing", f"{at}/nothing: its response is 404"),
                           (at, f"{at}: its response is 302"),
-                          (f"http://127.0.0.1:{rng.port}/1", f"http://127.0.0.1:{rng.port}/1: no response within a second"),
+                          (f"http://127.0.0.1:{rng.port}/1", f"127.0.0.1:{rng.port}: no complete response in time"),
                           (f"http://127.0.0.1:{dead}/", f"127.0.0.1:{dead}: connection refused"),
                           ("http://127.0.0.1:84301/", "http://127.0.0.1:84301/: http://host[:port][/path] is expected "
                                                       "(not a number)"),
                           ("http://me:s3cret@rng/", "http://***@rng/: http://host[:port][/path] is expected "
                                                     "(not a number)"),
+                          (f"{at}/ HTTP/1.0\r\n", f"{at}/ HTTP/1.0\\x0d\\x0a: http://host[:port][/path] is expected "
+                                                  "(a space or a line's end)"),
                           ("https://x", "https://x: http://host[:port][/path] is expected (another scheme)")):
             begun = time.monotonic()
             assert ends("webui", "--healthcheck", url) == (1, f"webui: {said}\n")
@@ -279,7 +282,7 @@ def test_a_flag_ends_even_if_the_admin_port_hangs(flag):
         rng.send_signal(signal.SIGSTOP)
         begun = time.monotonic()
         assert ends("rng", flag, PORT=rng.port, ADMIN_PORT=rng.admin_port) == (
-            1, f"rng: no response from the admin port 127.0.0.1:{rng.admin_port}\n")
+            1, f"rng: the admin port 127.0.0.1:{rng.admin_port}: no complete response in time\n")
         rng.kill()
         assert 1.9 < time.monotonic() - begun < scale(3.9)
 

@@ -164,13 +164,13 @@ THIN = (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain;charset=utf-8\r\nContent-L
         b"X-Content-Type-Options: nosniff\r\nConnection: keep-alive\r\nServer: thin\r\n\r\n")
 GOOD = {"rng": [WERKZEUG + NO_COIN, CLOSE], "hasher": [THIN + b"f" * 64]}
 BAD = {
-    "rng": [(http_answer(b"x" * 32, "500 Internal Server Error"), "it answered with status 500"),
-            (http_answer(b"x" * 31), "it answered with 31 bytes instead of 32"),
-            ([http_answer(b"x" * 32)[:-1], RESET], "the connection broke before the answer was complete")],
-    "hasher": [(http_answer(b"0" * 64, "404 Not Found"), "it answered with status 404"),
-               (http_answer(b"0" * 64 + b"\n"), "it answered with more than 64 bytes instead of 64"),
+    "rng": [(http_answer(b"x" * 32, "500 Internal Server Error"), "it responded with status 500"),
+            (http_answer(b"x" * 31), "it responded with 31 bytes instead of 32"),
+            ([http_answer(b"x" * 32)[:-1], RESET], "the connection broke before the response was complete")],
+    "hasher": [(http_answer(b"0" * 64, "404 Not Found"), "it responded with status 404"),
+               (http_answer(b"0" * 64 + b"\n"), "it responded with more than 64 bytes"),
                (http_answer(b"0" * 63 + b"F"),
-                "it answered with something other than 64 lower-case hexadecimal digits")],
+                "it responded with something other than 64 lower-case hexadecimal digits")],
 }
 
 

@@ -1,8 +1,8 @@
 #include "tests/unit/sockets.h"
 
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -110,6 +110,13 @@ std::optional<std::string> ReceiveAll(const UniqueFd& fd) {
   }
   if (count < 0) return std::nullopt;
   return text;
+}
+
+uint32_t PacketsReceived(const UniqueFd& fd) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  Check(::getsockopt(fd.get(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0, "getsockopt");
+  return info.tcpi_data_segs_in;
 }
 
 bool AwaitClosed(const UniqueFd& fd) {

@@ -33,6 +33,8 @@ void Deliver(const UniqueFd& fd, std::string_view text);
 std::string Receive(const UniqueFd& fd, size_t size);
 /// Receives until the other side closes. None if it does not close, or resets the connection.
 std::optional<std::string> ReceiveAll(const UniqueFd& fd);
+/// How many packets with data have come.
+[[nodiscard]] uint32_t PacketsReceived(const UniqueFd& fd);
 /// Waits for the other side to close the connection; true if it does.
 [[nodiscard]] bool AwaitClosed(const UniqueFd& fd);
 /// True if there is something to read now (the end of the connection included).

@@ -1,4 +1,4 @@
-// What rng or hasher answers, as the worker reads it. kCut ends a packet.
+// A response of rng or hasher, as the worker reads it. kCut ends a packet.
 #include <algorithm>
 #include <stdexcept>
 
@@ -11,8 +11,8 @@ namespace {
 
 /// What `ask` returns; empty when it throws what the worker expects.
 template <typename Ask>
-std::string Result(std::string_view answer, Ask ask) {
-  SetConnections({std::string(answer)});
+std::string Result(std::string_view response, Ask ask) {
+  SetConnections({std::string(response)});
   try {
     return ask();
   } catch (const std::runtime_error&) {
@@ -36,17 +36,17 @@ bool HasInOrder(std::string_view whole, std::string_view part) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace dockercoins;
-  const std::string_view answer = Text(data, size);
+  const std::string_view response = Text(data, size);
   static HttpServices services(HttpUrl::Parse("http://rng"), HttpUrl::Parse("http://hasher/base"), {});
-  std::string whole(answer);
+  std::string whole(response);
   std::erase(whole, kCut);
   const bool in_chunks = LowerCase(whole).find("chunked") != std::string::npos;
 
-  const std::string bytes = Result(answer, [] { return services.Draw(); });
-  Require(bytes.empty() || bytes.size() == 32, "rng's answer has 32 bytes", bytes);
+  const std::string bytes = Result(response, [] { return services.Draw(); });
+  Require(bytes.empty() || bytes.size() == 32, "rng's response has 32 bytes", bytes);
   Require(in_chunks ? HasInOrder(whole, bytes) : whole.find(bytes) != std::string::npos,
           "the bytes are rng's", bytes);
-  const std::string digest = Result(answer, [] { return services.Hash(std::string(32, 'x')); });
+  const std::string digest = Result(response, [] { return services.Hash(std::string(32, 'x')); });
   Require(digest.empty() || digest.size() == 64, "a digest has 64 digits", digest);
   Require(digest.find_first_not_of("0123456789abcdef") == std::string::npos, "a digest is hexadecimal",
           digest);

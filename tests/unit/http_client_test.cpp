@@ -1,0 +1,183 @@
+#include "common/http_client.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <future>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "common/listen.h"
+#include "tests/unit/eventually.h"
+#include "tests/unit/file_limit.h"
+#include "tests/unit/sockets.h"
+#include "tests/unit/stopwatch.h"
+#include "worker/http_upstream.h"
+
+namespace dockercoins {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr size_t kMaxBody = 4;
+constexpr size_t kMaxHead = size_t{16} * 1024;
+const std::string kBroken = "the connection broke before the response was complete";
+const std::string kTooLate = "no complete response in time";
+
+class HttpClientTest : public ::testing::Test {
+ protected:
+  /// Sends a request to `port` and returns the response's status and body, or why there is none.
+  [[nodiscard]] static std::string Outcome(uint16_t port, milliseconds time, const std::string& body = "",
+                                           const std::stop_token& stop = {}) {
+    const Endpoint server{.host = "127.0.0.1", .port = port};
+    httplib::Request request;
+    request.method = body.empty() ? "GET" : "POST";
+    request.path = "/base/32";
+    request.body = body;
+    request.set_header("X-Extra", "1");
+    try {
+      const auto response = HttpClient(server).Send(request, {.time = time, .body = kMaxBody}, stop);
+      return std::to_string(response.status) + " " + response.body;
+    } catch (const std::runtime_error& error) {
+      const std::string name = server.ToString() + ": ";
+      EXPECT_TRUE(std::string(error.what()).starts_with(name));
+      return error.what() + name.size();
+    }
+  }
+
+  template <typename... Arguments>
+  [[nodiscard]] std::future<std::string> Begin(const Arguments&... arguments) const {
+    return std::async(std::launch::async, [=, port = listener_.port] { return Outcome(port, arguments...); });
+  }
+
+  const ListenSocket listener_ = Listen("127.0.0.1", 0);
+};
+
+TEST_F(HttpClientTest, SendsHeadAndBodyTogetherSoThatTheServerWakesUpOnce) {
+  const std::string bytes("\0\r\n\r\n\xff\xfe\x80%00\t\x7f 0123456789abcdefg", 32);
+  auto outcome = Begin(kPatience, bytes);
+  const UniqueFd connection = Accept(listener_);
+  const std::string request =
+      "POST /base/32 HTTP/1.1\r\nContent-Length: 32\r\nContent-Type: text/plain\r\nAccept: */*\r\n"
+      "Connection: close\r\nHost: 127.0.0.1:" +
+      std::to_string(listener_.port) + "\r\nX-Extra: 1\r\n\r\n" + bytes;
+  EXPECT_EQ(Receive(connection, request.size()), request);
+  EXPECT_EQ(PacketsReceived(connection), 1U);
+  Send(connection, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody");
+  EXPECT_EQ(outcome.get(), "200 body");
+}
+
+TEST_F(HttpClientTest, TakesAResponseWithinItsLimitsAndWaitsForNothingElse) {
+  const std::string ok = "HTTP/1.1 200 OK\r\n";
+  const std::string four = "Content-Length: 4\r\n\r\n";
+  const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n";
+  const auto header = [](size_t size) { return "X: " + std::string(size - 5, 'x') + "\r\n"; };
+  const std::string fill = header(6000) + header(6000) + header(kMaxHead - ok.size() - four.size() - 12000);
+  const std::string too_large_head = "its response's head is larger than 16 KiB";
+  const std::string unreadable = "its response could not be read";
+  constexpr bool kCloses = true;
+  const struct {
+    std::string sent;
+    std::string outcome;
+    bool closes = false;
+  } cases[] = {
+      {ok + four + "body", "200 body"},
+      {ok + "Content-Length: 0\r\n\r\n", "200 "},
+      {"HTTP/1.0 200 OK\r\n\r\nbody", "200 body", kCloses},
+      {ok + chunked + "1\r\nb\r\n1\r\no\r\n1\r\nd\r\n1\r\ny\r\n0\r\n\r\n", "200 body"},
+      {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nX: y\r\n\r\nHTTP/1.1 103 Early "
+       "Hints\r\nLink: "
+       "</a>\r\n\r\n" +
+           ok + four + "body",
+       "200 body"},
+      {"HTTP/1.1 101 Switching Protocols\r\n\r\n", "101 "},
+      {"HTTP/1.1 204 No Content\r\n\r\n", "204 "},
+      {"HTTP/1.1 500 Internal Server Error\r\n" + four + "bo", "500 "},
+      {"HTTP/1.1 302 Found\r\nLocation: /\r\n" + four, "302 "},
+      {ok + four + "bod", kBroken, kCloses},
+      {ok + "Content-Length: 100000\r\n\r\nbody+", "it responded with more than 4 bytes"},
+      {ok + chunked + "5\r\nbody+", "it responded with more than 4 bytes"},
+      {ok + chunked + "4;" + std::string(2 * kMaxHead, 'x'), "its response is too large"},
+      {ok + fill + four + "body", "200 body"},
+      {ok + "Y" + fill + four + "body", too_large_head},
+      {ok + fill + header(kMaxHead), too_large_head},
+      {"HTTP/1.1 200", kBroken, kCloses},
+      {"", kBroken, kCloses},
+      {"SSH-2.0", "its response is not HTTP/1"},
+      {"HTTP/1.1 abc\r\n\r\n", unreadable},
+      {ok + "Content-Encoding: gzip\r\n" + four + "body", unreadable},
+  };
+  const rlim_t free = LowestFreeDescriptor();
+  for (const auto& [sent, outcome, closes] : cases) {
+    auto received = Begin(2 * kPatience);
+    const UniqueFd connection = Accept(listener_);
+    EXPECT_EQ(Receive(connection, 12), "GET /base/32");
+    Send(connection, sent);
+    if (closes) ::shutdown(connection.get(), SHUT_WR);
+    const Stopwatch watch;
+    EXPECT_EQ(received.get(), outcome) << sent.substr(0, 200);
+    EXPECT_LT(watch.Elapsed(), kPatience) << sent.substr(0, 200);
+  }
+  EXPECT_EQ(LowestFreeDescriptor(), free);
+}
+
+TEST_F(HttpClientTest, HasOneDeadlineForAllOfIt) {
+  EXPECT_EQ(HttpUpstream::kTimeout, std::chrono::minutes(10));
+  constexpr auto kTime = milliseconds(300);
+  const std::string interim = "HTTP/1.1 103 Early Hints\r\n\r\n";
+  const struct {
+    size_t request;  ///< How long its body is.
+    std::string begin;
+    std::string drip;  ///< Follows every millisecond.
+  } cases[] = {{0, "", ""}, {0, "HTTP/1.1 200 OK\r\nX: ", "x"}, {0, "", interim}, {64'000'000, "", ""}};
+  for (const auto& [request, begin, drip] : cases) {
+    const Stopwatch watch;
+    auto outcome = Begin(kTime, std::string(request, 'x'));
+    const UniqueFd connection = Accept(listener_);
+    Send(connection, begin);
+    while (outcome.wait_for(milliseconds(1)) == std::future_status::timeout && watch.Elapsed() < kPatience)
+      Send(connection, drip);
+    EXPECT_EQ(outcome.get(), kTooLate) << drip;
+    EXPECT_GE(watch.Elapsed(), kTime);
+    EXPECT_LT(watch.Elapsed(), kPatience / 2);
+  }
+}
+
+TEST_F(HttpClientTest, AStopEndsItInEveryPhase) {
+  const FullListener full;
+  const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+  enum class Phase { kConnecting, kSending, kResponse };
+  const struct {
+    Phase phase;
+    std::string begin;
+    std::string outcome;
+  } cases[] = {
+      {Phase::kConnecting, "", "interrupted"},
+      {Phase::kSending, "", "the connection broke while the request was sent"},
+      {Phase::kResponse, "", kBroken},
+      {Phase::kResponse, head.substr(0, 20), kBroken},
+      {Phase::kResponse, head + "bod", kBroken},
+  };
+  for (const auto& [phase, begin, outcome] : cases) {
+    std::stop_source stop;
+    const std::string body(phase == Phase::kSending ? 64'000'000 : 0, 'x');
+    auto received = std::async(std::launch::async, [&, port = listener_.port] {
+      return Outcome(phase == Phase::kConnecting ? full.port() : port, 2 * kPatience, body, stop.get_token());
+    });
+    UniqueFd connection;
+    if (phase != Phase::kConnecting) {
+      connection = Accept(listener_);
+      EXPECT_EQ(Receive(connection, 8), phase == Phase::kSending ? "POST /ba" : "GET /bas");
+      Deliver(connection, begin);
+    }
+    EXPECT_EQ(received.wait_for(milliseconds(50)), std::future_status::timeout);
+    const Stopwatch watch;
+    stop.request_stop();
+    EXPECT_EQ(received.get(), outcome);
+    EXPECT_LT(watch.Elapsed(), kPatience / 2);
+  }
+}
+
+}  // namespace
+}  // namespace dockercoins
