@@ -80,8 +80,8 @@ Route RouteToFiles(const std::string& prefix, const FileFolder& folder) {
 }  // namespace
 
 WebuiService::WebuiService(CountersReader& counters, const std::filesystem::path& files,
-                           const std::filesystem::path& assets)
-    : counters_(counters), files_(files), assets_(assets) {}
+                           const std::filesystem::path& assets, Log& log)
+    : counters_(counters), files_(files, log), assets_(assets, log) {}
 
 Routes WebuiService::MakeRoutes() {
   const auto redirect = [](const auto& /*request*/, HttpResponse& response, auto&&...) {

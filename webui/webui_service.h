@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/http/http_handler.h"
+#include "common/log.h"
 #include "webui/file_folder.h"
 #include "webui/redis_counters.h"
 
@@ -18,9 +19,9 @@ namespace dockercoins {
 /// Thread-safe.
 class WebuiService {
  public:
-  /// `counters` must outlive this. Throws StartError when one of the folders is missing.
+  /// `counters` and `log` must outlive this. Throws StartError when one of the folders is missing.
   WebuiService(CountersReader& counters, const std::filesystem::path& files,
-               const std::filesystem::path& assets);
+               const std::filesystem::path& assets, Log& log);
 
   /// The routes; this must outlive them.
   [[nodiscard]] Routes MakeRoutes();

@@ -105,7 +105,7 @@ struct World {
   const RngService rng_service{"host", no_work};
   const HasherService hasher_service{"host", no_work};
   FakeCounters counters;
-  WebuiService webui_service{counters, FUZZ_FILES, FUZZ_FILES};
+  WebuiService webui_service{counters, FUZZ_FILES, FUZZ_FILES, log};
   const Served rng{rng_service.MakeRoutes(), {.threads = 1, .skip_clients_that_left = true}, log};
   const Served hasher{hasher_service.MakeRoutes(), {.threads = 2}, log};
   const Served webui{webui_service.MakeRoutes(), {.threads = 2}, log};
