@@ -3,27 +3,21 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
 namespace dockercoins {
 namespace {
 
 constexpr const char* kJson = "application/json; charset=utf-8";
 
-/// What the page shows.
-constexpr double kHistorySeconds = 250;
-/// The page takes readings that are closer for a clock that was set.
-constexpr double kShortestStep = 0.5;
-
 /// Unix seconds, with milliseconds.
-double Now() {
+double UnixSeconds(std::chrono::system_clock::time_point time) {
   constexpr double kMillisecondsPerSecond = 1000.0;
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) /
-         kMillisecondsPerSecond;
+  const auto since_1970 = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
+  return static_cast<double>(since_1970.count()) / kMillisecondsPerSecond;
 }
 
 std::string Dump(const nlohmann::ordered_json& json) {
@@ -75,7 +69,7 @@ Route RouteToFiles(const std::string& prefix, const FileFolder& folder) {
 
 WebuiService::WebuiService(CountersReader& counters, const std::filesystem::path& files,
                            const std::filesystem::path& assets, Log& log)
-    : counters_(counters), files_(files, log), assets_(assets, log) {}
+    : counters_(counters), history_(counters), files_(files, log), assets_(assets, log) {}
 
 Routes WebuiService::MakeRoutes() {
   const auto redirect = [](const auto& /*request*/, HttpResponse& response, auto&&...) {
@@ -86,8 +80,8 @@ Routes WebuiService::MakeRoutes() {
   const auto answer_counters = [this](const HttpRequest& request, HttpResponse& response, auto&&...) {
     AnswerCounters(request.arrived, response);
   };
-  const auto answer_history = [this](const auto& /*request*/, HttpResponse& response, auto&&...) {
-    AnswerHistory(response);
+  const auto answer_history = [this](const HttpRequest& request, HttpResponse& response, auto&&...) {
+    AnswerHistory(request.arrived, response);
   };
   return {Route::To("/", kGetAndHead, redirect), Route::To("/json", kGetAndHead, answer_counters),
           Route::To("/history", kGetAndHead, answer_history), RouteToFiles("/assets/", assets_),
@@ -96,12 +90,13 @@ Routes WebuiService::MakeRoutes() {
 
 void WebuiService::AnswerCounters(std::chrono::steady_clock::time_point asked, HttpResponse& response) {
   AddHeadersOfReadings(response);
+  history_.Want();
   try {
     const Counters counters = counters_.Read(asked);
     nlohmann::ordered_json json;
     json["coins"] = counters.coins;
     json["hashes"] = ToJson(counters.hashes);
-    json["now"] = Remember(counters.hashes);
+    json["now"] = UnixSeconds(std::chrono::system_clock::now());
     response.SetContent(Dump(json), kJson);
   } catch (const std::runtime_error& error) {
     response.status = kServiceUnavailable;
@@ -109,30 +104,15 @@ void WebuiService::AnswerCounters(std::chrono::steady_clock::time_point asked, H
   }
 }
 
-double WebuiService::Remember(const std::optional<std::string>& hashes) {
-  const std::lock_guard lock(mutex_);
-  const double now = Now();
-  // A clock that was set back begins a new history.
-  if (!history_.empty() && now < history_.back().first) history_.clear();
-  if (history_.empty() ||
-      (std::floor(now) > std::floor(history_.back().first) && now - history_.back().first >= kShortestStep)) {
-    history_.emplace_back(now, hashes);
-  }
-  ForgetBefore(now - kHistorySeconds);
-  return now;
-}
-
-void WebuiService::ForgetBefore(double time) {
-  while (!history_.empty() && history_.front().first < time) history_.pop_front();
-}
-
-void WebuiService::AnswerHistory(HttpResponse& response) {
+void WebuiService::AnswerHistory(std::chrono::steady_clock::time_point asked, HttpResponse& response) {
   AddHeadersOfReadings(response);
   nlohmann::ordered_json readings = nlohmann::ordered_json::array();
-  {
-    const std::lock_guard lock(mutex_);
-    ForgetBefore(Now() - kHistorySeconds);
-    for (const auto& [now, hashes] : history_) readings.push_back({now, ToJson(hashes)});
+  const std::vector<History::Reading> read = history_.Read(asked);
+  const auto now = std::chrono::system_clock::now();
+  const auto steady_now = History::Clock::now();
+  for (const auto& [time, hashes] : read) {
+    const auto age = std::chrono::duration_cast<std::chrono::system_clock::duration>(steady_now - time);
+    readings.push_back({UnixSeconds(now - age), ToJson(hashes)});
   }
   response.SetContent(Dump({{"readings", readings}}), kJson);
 }
