@@ -183,5 +183,5 @@ def test_the_graph_and_the_numbers_are_accessible_by_keyboard_and_screen_reader(
     page.run("document.activeElement.blur()")
     nodes = [(node["role"]["value"], node.get("name", {}).get("value", ""))
              for node in page.devtools("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
-    assert {("slider", "Graph of the speed over the last 250 seconds"), ("StaticText", "Hashes in all")} <= set(nodes)
+    assert {("slider", "Graph of the speed over the last 250 seconds"), ("StaticText", "Total hashes")} <= set(nodes)
     assert [role for role, _ in nodes].count("status") == 2, "the state and the speed are announced"
