@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Spoiler: the second picture tells the answer to the riddle. Makes pictures for the docs from real runs.
+"""Spoiler: the second picture gives away the riddle's answer. Makes pictures for the docs from real runs.
 
 Run it on a machine that is otherwise idle.
 
-  docs/make_pictures.py dashboard      docs/dashboard.png: 1, 2, 3 and 10 workers, one minute each
+  docs/make_pictures.py dashboard      docs/dashboard.png: 1, 2, 3 and 10 workers, marked, one minute each
   docs/make_pictures.py time-per-step  docs/time-per-step.svg: `scripts/lesson explain` with 1, 3 and 10 workers
 """
 
@@ -35,20 +35,36 @@ ROOM = 0.04
 SIZE = (1280, 720)
 LARGEST = 150_000
 
+# Draws a line across the graph where each stage began, and its name beside it. Arguments: [[seconds ago, name]].
+MARK = """
+const graph = document.getElementById("graph");
+const { left, right } = graph.getBoundingClientRect();
+const numbers = [...graph.querySelectorAll(".dygraph-axis-label-y")].map((each) => each.getBoundingClientRect().right);
+const axis = Math.max(...numbers) + 3 - left;
+for (const [ago, textContent] of arguments[0]) {
+  const mark = Object.assign(document.createElement("b"), { textContent });
+  const at = axis + (right - left - axis) * (1 - ago / 250);
+  mark.style = `position: absolute; left: ${at}px; top: 0; bottom: 26px; padding-left: 6px; border-left: 2px dashed`;
+  graph.append(mark);
+}
+"""
+
 
 def make_dashboard(path):
     if problem := install_hint():
         sys.exit(f"make_pictures: {problem}")
-    averages = {}
+    averages, begun = {}, {}
     with dockercoins(0) as application, Browser(SIZE) as browser:
         for workers in SPEEDS:
+            begun[workers] = time.monotonic()
             application.scale(workers)
             if not averages:
                 browser.open(application.url)
-            time.sleep(61)
+            time.sleep(begun[workers] + 61 - time.monotonic())
             averages[workers] = browser.number("average")
             print(f"workers: {workers}, hashes/s: {averages[workers]}, expected: {SPEEDS[workers]}", flush=True)
         eventually(lambda: browser.text("speed") == "~10.0 hashes/second", 30, 0.05)
+        browser.run(MARK, [[time.monotonic() - at, count(workers, "worker")] for workers, at in begun.items()])
         picture = browser.driver.get_screenshot_as_png()
     if any(abs(averages[workers] / speed - 1) > ROOM for workers, speed in SPEEDS.items()):
         sys.exit("make_pictures: the speeds differ from those expected; is the machine busy?")

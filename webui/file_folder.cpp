@@ -28,11 +28,19 @@ bool IsBelow(const UniqueFd& file, const UniqueFd& folder) {
   return !error && std::ranges::mismatch(above, path).in1 == above.end();
 }
 
+/// Whether `error`, of an open, says that there is no such file.
+bool IsMissing(int error) {
+  return error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENAMETOOLONG;
+}
+
+/// Below a folder that may not be searched every name is a file that cannot be read.
+constexpr size_t kMostWarnings = 100;
+
 }  // namespace
 
-FileFolder::FileFolder(const std::filesystem::path& path)
-    : folder_(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
-  if (!folder_) throw StartError("cannot open the folder " + path.string() + ": " + SystemText(errno));
+FileFolder::FileFolder(std::filesystem::path path, Log& log)
+    : path_(std::move(path)), log_(log), folder_(::open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
+  if (!folder_) throw StartError("cannot open the folder " + path_.string() + ": " + SystemText(errno));
   std::error_code error;
   (void)std::filesystem::read_symlink(ProcPath(folder_), error);
   if (error) throw StartError("cannot read /proc/self/fd: " + error.message());
@@ -46,11 +54,26 @@ std::optional<OpenFile> FileFolder::Open(std::string_view relative_path) const {
   // O_PATH: what turns out to lie elsewhere, or to be no file, is not even opened.
   const UniqueFd found(::openat(folder_.get(), std::string(relative_path).c_str(), O_PATH | O_CLOEXEC));
   struct stat status{};
-  if (!found || !IsBelow(found, folder_) || ::fstat(found.get(), &status) != 0 || !S_ISREG(status.st_mode))
+  if (!found || ::fstat(found.get(), &status) != 0) {
+    Explain(relative_path, errno);
     return std::nullopt;
+  }
+  if (!IsBelow(found, folder_) || !S_ISREG(status.st_mode)) return std::nullopt;
   UniqueFd fd(::open(ProcPath(found).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return std::nullopt;
+  if (!fd) {
+    Explain(relative_path, errno);
+    return std::nullopt;
+  }
   return OpenFile{.fd = std::move(fd), .size = static_cast<uint64_t>(status.st_size)};
+}
+
+void FileFolder::Explain(std::string_view relative_path, int error) const {
+  if (IsMissing(error)) return;
+  const std::string path = path_ / std::filesystem::path(relative_path).lexically_normal();
+  const std::lock_guard lock(mutex_);
+  if (warned_of_.size() < kMostWarnings && warned_of_.insert(path).second) {
+    log_.Warning("Cannot read " + path + ": " + SystemText(error));
+  }
 }
 
 std::string_view MediaType(std::string_view name) {

@@ -33,7 +33,7 @@ void Run() {
 
   Metrics metrics;
   RedisCounters counters(redis_url, metrics);
-  WebuiService service(counters, files, assets);
+  WebuiService service(counters, files, assets, log);
   // While Redis hangs, this many browsers can wait. Threads start when they are needed.
   const HttpServer::Options many_at_a_time = {.threads = 128};
   ServeHttp("WEBUI", settings, many_at_a_time, service.MakeRoutes(), metrics, log, stop);

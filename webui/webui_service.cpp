@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
 #include "httplib.h"
 
@@ -17,17 +17,11 @@ namespace {
 
 constexpr const char* kJson = "application/json; charset=utf-8";
 
-/// What the page shows.
-constexpr double kHistorySeconds = 250;
-/// The page takes readings that are closer for a clock that was set.
-constexpr double kShortestStep = 0.5;
-
 /// Unix seconds, with milliseconds.
-double Now() {
+double UnixSeconds(std::chrono::system_clock::time_point time) {
   constexpr double kMillisecondsPerSecond = 1000.0;
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) /
-         kMillisecondsPerSecond;
+  const auto since_1970 = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
+  return static_cast<double>(since_1970.count()) / kMillisecondsPerSecond;
 }
 
 std::string Dump(const nlohmann::ordered_json& json) {
@@ -40,13 +34,7 @@ nlohmann::ordered_json ToJson(const std::optional<std::string>& hashes) {
 }
 
 void AddCommonHeaders(httplib::Response& response) {
-  // The page loads nothing from other hosts. The chart's legend has inline styles.
-  response.set_header(
-      "Content-Security-Policy",
-      "default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-      "frame-ancestors 'self'");
   response.set_header("X-Content-Type-Options", "nosniff");
-  response.set_header("Referrer-Policy", "no-referrer");
 }
 
 void AddHeadersOfReadings(httplib::Response& response) {
@@ -82,8 +70,8 @@ void AddFiles(Routes& routes, const std::string& prefix, const FileFolder& folde
 }  // namespace
 
 WebuiService::WebuiService(CountersReader& counters, const std::filesystem::path& files,
-                           const std::filesystem::path& assets)
-    : counters_(counters), files_(files), assets_(assets) {}
+                           const std::filesystem::path& assets, Log& log)
+    : counters_(counters), history_(counters), files_(files, log), assets_(assets, log) {}
 
 Routes WebuiService::MakeRoutes() {
   Routes routes;
@@ -93,9 +81,8 @@ Routes WebuiService::MakeRoutes() {
   });
   routes.Get("/json", [this](const httplib::Request& /*request*/, httplib::Response& response,
                              const Turn& turn) { ServeCounters(response, turn.arrived); });
-  routes.Get("/history", [this](const httplib::Request& /*request*/, httplib::Response& response) {
-    ServeHistory(response);
-  });
+  routes.Get("/history", [this](const httplib::Request& /*request*/, httplib::Response& response,
+                                const Turn& turn) { ServeHistory(response, turn.arrived); });
   AddFiles(routes, "/assets/", assets_);
   AddFiles(routes, "/", files_);
   return routes;
@@ -103,12 +90,13 @@ Routes WebuiService::MakeRoutes() {
 
 void WebuiService::ServeCounters(httplib::Response& response, std::chrono::steady_clock::time_point asked) {
   AddHeadersOfReadings(response);
+  history_.Want();
   try {
     const Counters counters = counters_.Read(asked);
     nlohmann::ordered_json json;
     json["coins"] = counters.coins;
     json["hashes"] = ToJson(counters.hashes);
-    json["now"] = Remember(counters.hashes);
+    json["now"] = UnixSeconds(std::chrono::system_clock::now());
     response.set_content(Dump(json), kJson);
   } catch (const std::runtime_error& error) {
     response.status = httplib::ServiceUnavailable_503;
@@ -116,30 +104,15 @@ void WebuiService::ServeCounters(httplib::Response& response, std::chrono::stead
   }
 }
 
-double WebuiService::Remember(const std::optional<std::string>& hashes) {
-  const std::lock_guard lock(mutex_);
-  const double now = Now();
-  // A clock that was set back begins a new history.
-  if (!history_.empty() && now < history_.back().first) history_.clear();
-  if (history_.empty() ||
-      (std::floor(now) > std::floor(history_.back().first) && now - history_.back().first >= kShortestStep)) {
-    history_.emplace_back(now, hashes);
-  }
-  ForgetBefore(now - kHistorySeconds);
-  return now;
-}
-
-void WebuiService::ForgetBefore(double time) {
-  while (!history_.empty() && history_.front().first < time) history_.pop_front();
-}
-
-void WebuiService::ServeHistory(httplib::Response& response) {
+void WebuiService::ServeHistory(httplib::Response& response, std::chrono::steady_clock::time_point asked) {
   AddHeadersOfReadings(response);
   nlohmann::ordered_json readings = nlohmann::ordered_json::array();
-  {
-    const std::lock_guard lock(mutex_);
-    ForgetBefore(Now() - kHistorySeconds);
-    for (const auto& [now, hashes] : history_) readings.push_back({now, ToJson(hashes)});
+  const std::vector<History::Reading> read = history_.Read(asked);
+  const auto now = std::chrono::system_clock::now();
+  const auto steady_now = History::Clock::now();
+  for (const auto& [time, hashes] : read) {
+    const auto age = std::chrono::duration_cast<std::chrono::system_clock::duration>(steady_now - time);
+    readings.push_back({UnixSeconds(now - age), ToJson(hashes)});
   }
   response.set_content(Dump({{"readings", readings}}), kJson);
 }

@@ -1,45 +1,35 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <filesystem>
-#include <mutex>
-#include <optional>
-#include <string>
-#include <utility>
 
 #include "common/http/routes.h"
+#include "common/log.h"
 #include "webui/file_folder.h"
+#include "webui/history.h"
 #include "webui/redis_counters.h"
 
 namespace dockercoins {
 
-/// Serves the dashboard's files, the chart library below `/assets/`, and the counters as `/json`.
-/// Thread-safe.
+/// Serves the dashboard's files, the chart library below `/assets/`, and the counters as `/json` and
+/// `/history`. Thread-safe.
 class WebuiService {
  public:
-  /// `counters` must outlive this. Throws StartError when one of the folders is missing.
+  /// `counters` and `log` must outlive this. Throws StartError when one of the folders is missing.
   WebuiService(CountersReader& counters, const std::filesystem::path& files,
-               const std::filesystem::path& assets);
+               const std::filesystem::path& assets, Log& log);
 
   /// The routes; this must outlive them.
   [[nodiscard]] Routes MakeRoutes();
 
  private:
-  /// A reading as /json gave it: Unix seconds, and the counter.
-  using Reading = std::pair<double, std::optional<std::string>>;
-
   void ServeCounters(httplib::Response& response, std::chrono::steady_clock::time_point asked);
-  void ServeHistory(httplib::Response& response);
-  /// Remembers the counter as it is now, and returns the time.
-  double Remember(const std::optional<std::string>& hashes);
-  void ForgetBefore(double time);
+  void ServeHistory(httplib::Response& response, std::chrono::steady_clock::time_point asked);
 
   CountersReader& counters_;
+  History history_;
   const FileFolder files_;
   const FileFolder assets_;
-  std::mutex mutex_;
-  std::deque<Reading> history_;  ///< Under mutex_: the last 250 s, oldest first.
 };
 
 }  // namespace dockercoins

@@ -6,7 +6,9 @@ tests/unit/js tests the modules; this tests the page in a real browser.
 import itertools
 import re
 import signal
+import threading
 import time
+from datetime import datetime
 
 import pytest
 
@@ -14,7 +16,9 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from browser import PHONE, PROJECTOR, Browser, dockercoins, install_hint
-from harness import eventually
+from clients import raw, request_bytes
+from fakes import CLOSE, FakeHttp
+from harness import Redis, Service, eventually
 
 pytestmark = pytest.mark.skipif(install_hint() is not None, reason=str(install_hint()))
 of_the_page = pytest.mark.xdist_group("page")  # one process runs them all, with one page
@@ -69,6 +73,79 @@ def test_it_loads_from_one_host_and_reads_once_a_second(one_worker):
         sizes = [each["encodedDataLength"] for each in browser.network("Network.loadingFinished")
                  if each["requestId"] not in counters]
         assert len(sizes) > 8 and 140_000 < sum(sizes) < 250_000
+
+
+def test_a_page_of_others_may_have_inline_scripts_and_frame_ours(one_worker, tmp_path):
+    """The original's page does, mounted in place of ours."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/index.html").write_text(f"""<!doctype html><title>theirs</title>
+        <iframe src="{one_worker.url}/index.html"></iframe><script>document.title += " runs"</script>""")
+    with Service("webui", REDIS_URL=one_worker.redis.url, FILES_DIR=tmp_path / "files") as theirs, Browser() as browser:
+        browser.open(f"http://127.0.0.1:{theirs.port}")
+        assert browser.driver.title == "theirs runs"
+        browser.driver.switch_to.frame(0)
+        browser.wait_for_state("live")
+
+
+def test_our_page_refuses_an_inline_script_and_one_of_another_host(one_worker):
+    foreign = FakeHttp(lambda _: [b"HTTP/1.0 200 OK\r\nContent-Type: text/javascript\r\n\r\nran = true", CLOSE])
+    with foreign, Browser() as browser:
+        browser.open(one_worker.url)
+        wait_for_speed(browser)
+        assert browser.console() == []
+        browser.run("""for (const more of [{ textContent: "ran = true" }, { src: arguments[0] }]) {
+            document.head.append(Object.assign(document.createElement("script"), more)); }""", foreign.url)
+        refused = []
+        eventually(lambda: refused.extend(browser.console()) or len(refused) >= 2, 10, what="two refusals")
+        assert all("Content Security Policy" in each for each in refused), refused
+        assert browser.run("return typeof ran") == "undefined" and foreign.requests == []
+
+
+@pytest.mark.parametrize("apart", [0.7, 3600])
+def test_the_average_is_right_behind_a_load_balancer_of_two_web_uis_with_different_clocks(apart):
+    turns = itertools.count()
+
+    def balance(request):
+        """The response of one of them, whose clock is ahead by so many seconds."""
+        which = next(turns) % 2
+        found = raw(ports[which], request_bytes(request.line.split()[1]))
+        ahead = lambda number: f"{float(number[0]) + which * apart:.3f}".encode()
+        if re.match("GET /(json|history)", request.line):
+            found = re.sub(rb"\b\d{10}(\.\d+)?\b", ahead, found)
+            found = re.sub(rb"(?i)content-length: \d+\r\n", b"", found)  # it closes the connection
+        return [found, CLOSE]
+
+    def count():
+        """As two workers do, whatever else this machine does."""
+        begun = time.monotonic()
+        while not ended.wait(0.02):
+            redis.command("SET", "hashes", int((time.monotonic() - begun) * 20 / 3))
+
+    ended = threading.Event()
+    counting = threading.Thread(target=count)
+    with Redis() as redis, Service("webui", REDIS_URL=redis.url) as one, Service("webui", REDIS_URL=redis.url) as two:
+        ports = [one.port, two.port]
+        counting.start()
+        try:
+            for port in ports:
+                raw(port, request_bytes("/history"))
+            time.sleep(15)  # the average covers the place where the history ends
+            with FakeHttp(balance) as balancer, Browser() as browser:
+                browser.devtools("Page.addScriptToEvaluateOnNewDocument",
+                                 source="const right = Date.now; Date.now = () => right() + 300_000")
+                browser.open(balancer.url)
+                wait_for_speed(browser)
+                time.sleep(25)
+                rows = browser.history()
+                known = [row for row in rows if row[2] is not None]
+                assert len(known) > 25 and known == rows[-len(known):], rows
+                assert all(average == pytest.approx(20 / 3, abs=0.1) for _, _, average in known), rows
+                assert all(speed is not None for _, speed, _ in rows[1:]), rows
+                ahead = (datetime.strptime(rows[-1][0], "%H:%M:%S") - datetime.now()).total_seconds() % 86400
+                assert ahead == pytest.approx(300, abs=10), "the axis has the browser's time of day"
+        finally:
+            ended.set()
+            counting.join()
 
 
 @of_the_page
@@ -183,5 +260,5 @@ def test_the_graph_and_the_numbers_are_accessible_by_keyboard_and_screen_reader(
     page.run("document.activeElement.blur()")
     nodes = [(node["role"]["value"], node.get("name", {}).get("value", ""))
              for node in page.devtools("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
-    assert {("slider", "Graph of the speed over the last 250 seconds"), ("StaticText", "Hashes in all")} <= set(nodes)
+    assert {("slider", "Graph of the speed over the last 250 seconds"), ("StaticText", "Total hashes")} <= set(nodes)
     assert [role for role, _ in nodes].count("status") == 2, "the state and the speed are announced"

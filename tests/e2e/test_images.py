@@ -200,6 +200,17 @@ def test_each_image_runs_by_itself_with_all_files_of_its_page_and_not_as_root(do
             assert docker("inspect", "--format", "{{.State.ExitCode}}", started) == "0"
 
 
+@pytest.mark.parametrize("user, uid", [("root", 0), ("nobody", 65534), ("nonroot:nonroot", 65532)])
+def test_each_image_starts_as_a_user_that_is_given_by_name(docker, built, user, uid):
+    for service in SERVICES:
+        with container(docker, "--user", user, f"{PREFIX}/{service}:v0.1") as started:
+            await_start(docker, service, started)
+            process = docker("inspect", "--format", "{{.State.Pid}}", started)
+            # The servers bind their port as root, and become nonroot.
+            expected = 65532 if user == "root" and service != "worker" else uid
+            assert re.search(rf"^Uid:(\t{expected}){{4}}$", read(f"/proc/{process}/status"), re.MULTILINE)
+
+
 NEWER = ["openat2", "clone3", "statx", "faccessat2", "close_range", "rseq"]  # than Linux 4.4
 
 

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
@@ -35,16 +36,21 @@ constexpr auto kPatience = std::chrono::seconds(240);
 /// The server cuts off a client that takes nothing for a second: one that got no CPU may have been cut off.
 constexpr auto kAbsence = std::chrono::milliseconds(500);
 
-/// A Redis whose data the client chose.
+/// A Redis whose data the client chose. Thread-safe: webui also reads by itself.
 class FakeCounters final : public CountersReader {
  public:
   Counters Read(std::chrono::steady_clock::time_point /*asked*/) override {
+    const std::lock_guard lock(mutex_);
     if (text_.ends_with('!')) throw std::runtime_error(text_);
     return {.coins = static_cast<int64_t>(text_.size()), .hashes = text_};
   }
-  void Set(std::string_view text) { text_ = text; }
+  void Set(std::string_view text) {
+    const std::lock_guard lock(mutex_);
+    text_ = text;
+  }
 
  private:
+  std::mutex mutex_;
   std::string text_;
 };
 
@@ -105,7 +111,7 @@ struct World {
   const RngService rng_service{"host", no_work};
   const HasherService hasher_service{"host", no_work};
   FakeCounters counters;
-  WebuiService webui_service{counters, FUZZ_FILES, FUZZ_FILES};
+  WebuiService webui_service{counters, FUZZ_FILES, FUZZ_FILES, log};
   const Served rng{rng_service.MakeRoutes(), {.threads = 1, .skip_clients_that_left = true}, log};
   const Served hasher{hasher_service.MakeRoutes(), {.threads = 2}, log};
   const Served webui{webui_service.MakeRoutes(), {.threads = 2}, log};

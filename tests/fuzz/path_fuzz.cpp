@@ -41,7 +41,7 @@ class Tree {
     link("loop", "loop");
     link("/proc/self", "self");
     ::mkfifo((above_.path() / "files/fifo").c_str(), 0600);
-    folder_.emplace(above_.path() / "files");
+    folder_.emplace(above_.path() / "files", log_);
   }
 
   void Check(std::string_view path) const {
@@ -59,6 +59,7 @@ class Tree {
   const TemporaryFolder above_;
   std::set<std::string> paths_;   // Of files without links.
   std::map<ino_t, off_t> sizes_;  // Of what may be opened.
+  Log log_{"fuzz"};
   std::optional<FileFolder> folder_;
 };
 

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "common/settings.h"
+#include "tests/unit/captured_log.h"
+#include "tests/unit/file_limit.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace dockercoins {
@@ -14,13 +16,28 @@ namespace {
 TEST(FileFolderTest, KeepsTheFolderThatItOpenedWhateverItsPathBecomes) {
   const TemporaryFolder above;
   above.Write("files/index.html", "<html>");
-  const FileFolder folder(above.path() / "files");
+  CapturedLog log;
+  const FileFolder folder(above.path() / "files", log.log());
   std::filesystem::rename(above.path() / "files", above.path() / "moved");
   ASSERT_TRUE(folder.Open("index.html"));
   EXPECT_EQ(folder.Open("index.html")->size, 6U);
   for (const char* missing : {"files", "moved/index.html"}) {
-    EXPECT_THROW(FileFolder(above.path() / missing), StartError) << missing;
+    EXPECT_THROW(FileFolder(above.path() / missing, log.log()), StartError) << missing;
   }
+}
+
+TEST(FileFolderTest, WarnsOfAFileThatCannotBeReadOnceAndOfAHundredAtMost) {
+  const TemporaryFolder files;
+  CapturedLog log;
+  const FileFolder folder(files.path(), log.log());
+  EXPECT_FALSE(folder.Open("missing"));
+  const FileLimit none_left(LowestFreeDescriptor());
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 150; ++i) EXPECT_FALSE(folder.Open("./" + std::to_string(i)));
+  }
+  const auto lines = log.Lines();
+  ASSERT_EQ(lines.size(), 100U);
+  EXPECT_EQ(lines[7], "WARNING:test:Cannot read " + (files.path() / "7").string() + ": Too many open files");
 }
 
 TEST(MediaTypeTest, FollowsTheExtension) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "tests/unit/captured_log.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace dockercoins {
@@ -19,7 +20,8 @@ TEST(WebuiServiceTest, FilesMayChangeWhileTheyAreServed) {
   const TemporaryFolder folder;
   folder.Write("large.js", std::string(100'000, 'x'));
   NoCounters counters;
-  WebuiService service(counters, folder.path(), folder.path());
+  CapturedLog log;
+  WebuiService service(counters, folder.path(), folder.path(), log.log());
   const Routes routes = service.MakeRoutes();
   HttpResponse response;
   const Route& files = routes.back();

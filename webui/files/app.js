@@ -1,7 +1,7 @@
 // The dashboard: reads the counters, computes the speeds, shows both.
 
 import { Graph } from "./graph.js";
-import { follow, history } from "./reader.js";
+import { follow, history, now } from "./reader.js";
 import { SETTLING, SHORTEST_STEP, Series } from "./series.js";
 import * as words from "./words.js";
 
@@ -18,8 +18,6 @@ const series = new Series();
 const past = await history("history");
 const announcer = new words.Announcer();
 const graph = globalThis.Dygraph ? new Graph(byId("graph"), showMoment) : null;
-/** Seconds by which the server's clock is ahead of this one, as of the last reading. */
-let ahead = 0;
 
 function showMoment(row) {
   say("then", row ? ` at ${words.timeOfDay(row.time)}` : "");
@@ -43,7 +41,6 @@ function showSpeeds({ speed, average }) {
 function onReading(reading) {
   // One that somebody else has made just now is too close to this one.
   for (const each of past.splice(0)) if (reading.time - each.time >= SHORTEST_STEP) series.add(each);
-  ahead = reading.time - Date.now() / 1000;
   const row = series.add(reading);
   showState("live");
   showSpeeds(row);
@@ -59,7 +56,7 @@ function onTrouble(trouble) {
   showState(trouble.kind, trouble.message);
   showSpeeds({ speed: null, average: null });
   // Time passes, and the gap grows.
-  graph?.show(series.rows, Date.now() / 1000 + ahead);
+  graph?.show(series.rows, now());
 }
 
 if (!graph) byId("graph").textContent = "The chart library could not be loaded, so there is no graph.";

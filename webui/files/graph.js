@@ -48,6 +48,14 @@ function lineDrawer(ground) {
   };
 }
 
+/** dygraphs' labels of the time, but none that would stand below the vertical axis's numbers. */
+function timeTicker(labelWidth) {
+  return (from, to, pixels, ...more) => {
+    const half = ((to - from) / pixels) * (labelWidth / 2);
+    return globalThis.Dygraph.dateTicker(from, to, pixels, ...more).filter(({ v }) => v >= from + half);
+  };
+}
+
 export class Graph {
   #element;
   #onSelect;
@@ -148,7 +156,7 @@ export class Graph {
       colors: [style.speed, style.average],
       series: { speed: { plotter: drawSteps }, average: { plotter: lineDrawer(style.ground) } },
       axes: {
-        x: { drawGrid: false, pixelsPerLabel: style.x.axisLabelWidth * 1.6, ...style.x },
+        x: { drawGrid: false, ticker: timeTicker(style.x.axisLabelWidth), pixelsPerLabel: style.x.axisLabelWidth * 1.6, ...style.x },
         y: { ...changing.axes.y, ...style.y },
       },
       xAxisHeight: style.x.axisLabelFontSize + 12,

@@ -11,7 +11,7 @@ export const LEAST_AVERAGED = 8;
  * it.
  */
 export const LONGEST_STEP = 4;
-/** Seconds. Requests are at least 0.9 s apart. If two readings are closer, the server's clock was set. */
+/** Seconds. Requests are at least 0.9 s apart. If two readings are closer, the clock was set. */
 export const SHORTEST_STEP = 0.5;
 
 /**
@@ -76,7 +76,7 @@ export class Series {
     while (this.#stretch[0]?.time < time - AVERAGED) this.#stretch.shift();
 
     const row = { time, speed: this.#speed(), average: this.#average() };
-    // If the server's clock was set back, later rows are dropped.
+    // If the clock was set back, later rows are dropped.
     while (this.rows.length > 0 && this.rows.at(-1).time >= time) this.rows.pop();
     this.rows.push(row);
     while (this.rows.length > 1 && this.rows[1].time < time - WINDOW) this.rows.shift();

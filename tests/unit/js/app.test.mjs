@@ -3,7 +3,7 @@ import { it } from "node:test";
 
 import { FakeDygraph, openPage } from "./page.mjs";
 
-/** Opens the dashboard. The test responds to its requests, and the clock stands still. */
+/** Opens the dashboard at the second 7000. The test responds to its requests, one a second. */
 async function openDashboard(Dygraph, history = "not found") {
   const page = openPage(Dygraph);
   page.text = (id) => page.element(id).textContent;
@@ -11,11 +11,12 @@ async function openDashboard(Dygraph, history = "not found") {
   let answered = 0;
   let answer;
   let goOn;
-  Date.now = () => 5_000_000;
-  Object.defineProperty(performance, "now", { value: () => 0, configurable: true }); // read-only in Node.js 18
+  let clock = 0;
+  Date.now = () => 7_000_000 + clock;
+  Object.defineProperty(performance, "now", { value: () => clock, configurable: true }); // read-only in Node.js 18
   globalThis.setTimeout = (call, pause) => { goOn = call; page.pause = pause; };
   globalThis.fetch = (...request) => new Promise((resolve, reject) => {
-    if (request[0] === "history") resolve({ status: 200, text: async () => history });
+    if (request[0] === "history") resolve({ status: 200, headers: new Headers(), text: async () => history });
     else page.requests.push(request);
     answer = (status, text) => (status ? resolve({ status, text: async () => text }) : reject(new Error()));
   });
@@ -27,6 +28,7 @@ async function openDashboard(Dygraph, history = "not found") {
     await settle();
     answered += 1;
     assert.deepEqual([page.requests.length, page.pause], [answered, 1000], "one at a time, one a second");
+    clock += page.pause;
     goOn();
     await settle();
     return ["speed", "average", "hashes", "coins", "state", "reason"].map(page.text);
@@ -60,7 +62,7 @@ it("the dashboard shows readings and errors, and recovers", async () => {
   assert.deepEqual(redisAway, ["–", "–", "4,032", "1,234", "Redis is unreachable, retrying", "Redis is away"]);
   assert.deepEqual([page.element("state").dataset.state, page.element("reason").title], ["redis", "Redis is away"]);
   assert.equal(page.element("tweet").href, `${tweet}away!%20W00T!`);
-  assert.deepEqual([updates.length, updates.at(-1).dateWindow[1]], [9, 7_008_000], "the server's clock");
+  assert.deepEqual([updates.length, updates.at(-1).dateWindow[1]], [9, 7_009_000], "time passes");
   assert.deepEqual((await page.answer(0)).slice(4), ["the web UI does not respond, retrying", "no connection"]);
   const speeds = [];
   for (const now of [7020, 7021, 7022, 7023]) speeds.push((await page.read(now, 10 * now))[0]);
@@ -74,10 +76,24 @@ it("the dashboard shows readings and errors, and recovers", async () => {
 });
 
 it("a page that has just been opened shows what was read before", async () => {
-  const readings = Array.from({ length: 10 }, (_, second) => [6990 + second, String(10 * second)]);
-  readings.push([6999.8, "98"]);
+  const readings = Array.from({ length: 10 }, (_, second) => [1234 + second, String(10 * second)]);
+  readings.push([1243.8, "98"]);
   const page = await openDashboard(class extends FakeDygraph {}, JSON.stringify({ readings }));
-  assert.deepEqual((await page.read(7000, 100)).slice(0, 2), ["~10.0 hashes/second", "10.00"]);
+  assert.deepEqual((await page.read(9999, 98)).slice(0, 2), ["~10.0 hashes/second", "10.00"]);
+});
+
+it("the average is right, without a gap, when web UIs with different clocks respond by turns", async () => {
+  for (const apart of [0.7, 3600]) {
+    const hashes = (second) => String(Math.round((20 / 3) * second));
+    const readings = Array.from({ length: 10 }, (_, second) => [1.7e9 + second, hashes(second)]);
+    const page = await openDashboard({ 0.7: class One extends FakeDygraph {}, 3600: class Two extends FakeDygraph {} }[apart],
+      JSON.stringify({ readings }));
+    for (let second = 9; second < 60; second += 1) {
+      const [speed, average] = await page.read(1.7e9 + second + (second % 2) * apart, hashes(second));
+      assert.ok(Math.abs(average - 20 / 3) < 0.1, `${average} in second ${second}, clocks ${apart} s apart`);
+      assert.match(speed, /^~[67]\.0 /);
+    }
+  }
 });
 
 it("the dashboard shows its numbers also without the chart library", async () => {

@@ -33,6 +33,10 @@ describe("the graph", () => {
     const label = { axisLabelFontSize: 15, axisLabelWidth: 85 };
     assert.deepEqual([file.length, file[1]], [32, [new Date(970_000), 4, 3.333]]);
     assert.deepEqual(options.axes.y.ticker(), ticks(10));
+    const at = (...times) => ({ ticks: times.map((v) => ({ v })) });
+    const labels = options.axes.x.ticker(750_000, 1_000_000, 1000, at(750_000, 760_500, 760_700, 1_000_000));
+    assert.deepEqual(labels, at(760_700, 1_000_000).ticks, "the first has room");
+    delete options.axes.x.ticker;
     delete options.axes.y.ticker;
     assert.deepEqual({ ...options, series: Object.keys(options.series) }, {
       dateWindow: [750_000, 1_000_000], valueRange: [0, 10.1], labels: ["time", "speed", "average"],

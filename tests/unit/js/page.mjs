@@ -27,6 +27,7 @@ class FakePath {
 /** A chart whose pixel x is the second x. */
 export class FakeDygraph {
   static made = [];
+  static dateTicker(...[from, to, pixels, options]) { return options.ticks.filter(({ v }) => v >= from && v <= to && pixels); }
   updates = [];
   constructor(...[element, file, options]) { FakeDygraph.made.push(Object.assign(this, { element, file, options })); }
   updateOptions(options) { this.updates.push(options); }

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 
-import { SHORTEST_PAUSE, TIMEOUT, history, parse, pause, read } from "../../../webui/files/reader.js";
+import { SHORTEST_PAUSE, TIMEOUT, history, now, parse, pause, read } from "../../../webui/files/reader.js";
 import { LONGEST_STEP, SHORTEST_STEP } from "../../../webui/files/series.js";
 
 it("a response is read", () => {
   const text = '{"coins":12,"hashes":"345","now":1700000000.123}';
-  assert.deepEqual(parse(200, text), { time: 1700000000.123, hashes: 345, coins: 12 });
+  assert.deepEqual(parse(200, text), { now: 1700000000.123, hashes: 345, coins: 12 });
   assert.equal(parse(200, '{"coins":0,"hashes":"-9223372036854775808","now":1}').hashes, -(2 ** 63));
   assert.equal(parse(200, '{"coins":0,"hashes":null,"now":1}').hashes, 0, "no counter is one that stands at zero");
 });
@@ -46,11 +46,27 @@ it("a web UI that does not respond within 3 s, or not at all, is trouble", async
   }
 });
 
-it("the history is what others have read, and nothing from a web UI that keeps none", async () => {
+/** Sets both clocks, in seconds, and returns the page's. */
+function at(steady, timeOfDay) {
+  Date.now = () => timeOfDay * 1000;
+  Object.defineProperty(performance, "now", { value: () => steady * 1000, configurable: true });
+  return now();
+}
+
+it("the clock is steady, and follows the time of day only when that jumps far, as after a sleep", () => {
+  assert.deepEqual([at(0, 100), at(1, 105), at(2, 98), at(3, 403), at(4, 399)], [100, 101, 102, 403, 399]);
+});
+
+it("the history ends now or when its date says, and there is none from a web UI that keeps none", async () => {
   AbortSignal.timeout = () => new AbortController().signal;
-  const answer = (status, text) => { globalThis.fetch = async () => ({ status, text: async () => text }); };
+  let headers = new Headers();
+  const answer = (status, text) => { globalThis.fetch = async () => ({ status, headers, text: async () => text }); };
   answer(200, '{"readings":[[1.5,null],[2.5,"4"]]}');
-  assert.deepEqual(await history("history"), [{ time: 1.5, hashes: 0, coins: 0 }, { time: 2.5, hashes: 4, coins: 0 }]);
+  at(10, 5000);
+  for (const [date, end] of [[null, 5000], ["Thu, 01 Jan 1970 00:00:02 GMT", 5000], ["Thu, 01 Jan 1970 00:01:02 GMT", 4940.5]]) {
+    if (date) headers = new Headers({ date });
+    assert.deepEqual((await history("history")).map(({ time, hashes }) => [time, hashes]), [[end - 1, 0], [end, 4]]);
+  }
   for (const [status, text] of [[404, "<html>"], [404, "{}"], [500, '{"readings":[[1,"4"]]}'],
     [200, '{"readings":[["soon","4"],[1,"abc"]]}']]) {
     answer(status, text);

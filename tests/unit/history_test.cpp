@@ -1,0 +1,73 @@
+#include "webui/history.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "tests/unit/eventually.h"
+
+namespace dockercoins {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr auto kPeriod = milliseconds(20);
+
+/// Each reading gives the next number; every third one fails.
+class CountingReader final : public CountersReader {
+ public:
+  Counters Read(std::chrono::steady_clock::time_point /*asked*/) override {
+    const int number = ++readings;
+    if (number % 3 == 0) throw std::runtime_error("Redis is away");
+    return {.hashes = std::to_string(number)};
+  }
+  std::atomic<int> readings = 0;
+};
+
+TEST(HistoryTest, ReadsByItselfFromWhenItIsWantedAndKeepsWhatSucceeds) {
+  CountingReader counters;
+  History history(counters, kPeriod);
+  std::this_thread::sleep_for(5 * kPeriod);
+  EXPECT_EQ(counters.readings, 0) << "nobody wants it";
+  history.Want();
+  ASSERT_TRUE(Eventually([&] { return counters.readings >= 8; }));
+  const auto asked = History::Clock::now();
+  auto readings = history.Read(asked);
+  if (readings.back().time < asked) readings = history.Read(asked);  // that one failed
+  EXPECT_GE(readings.back().time, asked);
+  ASSERT_GE(readings.size(), 5U);
+  for (size_t i = 0; i < readings.size(); ++i) {
+    EXPECT_NE(std::stoi(*readings[i].hashes) % 3, 0);
+    if (i == 0) continue;
+    EXPECT_GE(readings[i].time - readings[i - 1].time, kPeriod / 2);
+    EXPECT_GT(std::stoi(*readings[i].hashes), std::stoi(*readings[i - 1].hashes));
+  }
+}
+
+TEST(HistoryTest, EndsSomeTimeAfterItWasLastWantedAndBeginsAgain) {
+  constexpr auto kKept = 10 * kPeriod;
+  CountingReader counters;
+  History history(counters, kPeriod, kKept);
+  for (int round = 0; round < 2; ++round) {
+    const auto wanted = History::Clock::now();
+    const int before = counters.readings;
+    history.Want();
+    int seen = before;
+    ASSERT_TRUE(Eventually([&] {
+      std::this_thread::sleep_for(5 * kPeriod);
+      return std::exchange(seen, counters.readings) == seen;
+    }));
+    EXPECT_GE(History::Clock::now() - wanted, kKept);
+    EXPECT_GE(seen - before, 2);
+    EXPECT_LE(seen - before, 12);
+  }
+  std::this_thread::sleep_for(kKept);
+  EXPECT_LE(history.Read(History::Clock::now()).size(), 1U) << "the others are too old";
+}
+
+}  // namespace
+}  // namespace dockercoins
