@@ -34,7 +34,8 @@ void EventHandler::ClearDeadline() {
 EventLoop::EventLoop()
     : epoll_(Checked(::epoll_create1(EPOLL_CLOEXEC), "epoll")),
       wake_(Checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
-  epoll_event event{.events = EPOLLIN, .data = {.fd = wake_.get()}};
+  // Edge-triggered: each Wake is told once, and its count need not be read.
+  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.fd = wake_.get()}};
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event);
 }
 
@@ -62,11 +63,7 @@ void EventLoop::Poll(EventHandler::Clock::time_point time) {
       ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), TimeoutMs(time));
   for (int i = 0; i < count; ++i) {
     const int fd = events.at(static_cast<size_t>(i)).data.fd;
-    if (fd == wake_.get()) {
-      eventfd_t ignored = 0;
-      ::eventfd_read(fd, &ignored);
-      continue;
-    }
+    if (fd == wake_.get()) continue;
     // Null if an event before this one has closed it. If another one was opened, OnEvent has no reason.
     if (EventHandler* handler = watched_[static_cast<size_t>(fd)].handler) handler->OnEvent(fd);
   }

@@ -135,10 +135,13 @@ void HttpServer::Serve(std::unique_ptr<Request> request) {
     SetError(request->response, httplib::InternalServerError_500, kFailed);
   }
   record.ready = EventHandler::Clock::now();
-  const std::lock_guard lock(served_mutex_);
-  if (ended_) return record_(record);
-  served_.push_back(std::move(request));
-  if (served_.size() == 1) loop_.Wake();
+  {
+    const std::lock_guard lock(served_mutex_);
+    if (ended_) return record_(record);
+    served_.push_back(std::move(request));
+    if (served_.size() > 1) return;  // Whoever put the first there wakes the loop.
+  }
+  loop_.Wake();
 }
 
 void HttpServer::BeginResponses() {
