@@ -1,4 +1,4 @@
-"""TERM or INT ends each program with status 0 within one second, whatever it is doing.
+"""TERM, INT or HUP ends each program with status 0 within one second, whatever it is doing.
 
 What a worker stores at a stop is tested in test_nothing_lost.py.
 """
@@ -56,7 +56,7 @@ def fixture_stack():
         yield stack
 
 
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("name", [*SERVERS, "worker"])
 def test_stops_when_idle_as_process_1_of_its_container(stack, name, sig):
     prefix = ["unshare", "--pid", "--fork", "--kill-child"] if NAMESPACES else []
@@ -249,11 +249,15 @@ def test_webui_stops_whatever_its_redis_does(stack, state):
 
 
 @pytest.mark.parametrize("name", [*SERVERS, "worker"])
-def test_term_and_int_are_ignored_on_request(stack, name):
-    one = start(stack, name, IGNORE_TERM="y")
-    one.wait_for_line(f"^WARNING:{name}:IGNORE_TERM is set: only KILL ends this process$")
-    for sig in (signal.SIGTERM, signal.SIGINT):
+@pytest.mark.parametrize("prefix, settings, ignored, end", [
+    ([], {"IGNORE_TERM": "y"}, [signal.SIGTERM, signal.SIGINT], signal.SIGHUP),
+    (["env", "--ignore-signal=HUP"], {}, [signal.SIGHUP], signal.SIGTERM)], ids=["IGNORE_TERM", "nohup"])
+def test_term_and_int_are_ignored_on_request_and_hup_if_it_was_at_the_start(stack, name, prefix, settings, ignored, end):
+    one = start(stack, name, prefix=prefix, **settings)
+    if settings:
+        one.wait_for_line(f"^WARNING:{name}:IGNORE_TERM is set: TERM and INT do not end this process$")
+    for sig in ignored:
         one.send_signal(sig)
     time.sleep(1)
     assert one.running
-    one.kill()
+    assert_stops(one, end)
