@@ -166,6 +166,7 @@ def with_clients_that_do_not_read(stack, name):
 def whose_log_nobody_reads(stack, name):
     """The pipe is full, but nobody waits for it."""
     one = start(stack, name, pipe_size=4096)
+    port = one.port
     one.stop_reading()
     collect(send(stack, port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
     assert http(port, "GET", "/nowhere")[0] == 404
@@ -225,6 +226,7 @@ def test_a_worker_stops_whatever_it_waits_for(stack, state, what):
     worker = stack.enter_context(Service("worker", DELAY_MS=0, prefix=prefix, **urls))
     time.sleep(scale(0.7))
     assert_stops(worker)
+    assert "Not stored" not in worker.log, "there is nothing to store"
 
 
 def test_a_worker_continues_when_nobody_reads_its_log_and_stops_in_the_middle_of_its_work(stack):
