@@ -89,8 +89,12 @@ const char* Explain(httplib::Error error) {
 
 }  // namespace
 
-HttpUpstream::HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds answer_timeout)
-    : url_(std::move(url)), dialer_(url_.server), stop_(std::move(stop)), answer_timeout_(answer_timeout) {}
+HttpUpstream::HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds answer_timeout,
+                           const HttpUpstream* sibling)
+    : url_(std::move(url)),
+      dialer_(url_.server, sibling != nullptr ? &sibling->dialer_ : nullptr),
+      stop_(std::move(stop)),
+      answer_timeout_(answer_timeout) {}
 
 std::string HttpUpstream::Get(const std::string& path, size_t size) { return Request("GET", path, "", size); }
 
@@ -138,7 +142,7 @@ std::string HttpUpstream::Request(const char* method, const std::string& path, c
 }
 
 HttpServices::HttpServices(HttpUrl rng, HttpUrl hasher, const std::stop_token& stop)
-    : rng_(std::move(rng), stop), hasher_(std::move(hasher), stop) {}
+    : rng_(std::move(rng), stop), hasher_(std::move(hasher), stop, HttpUpstream::kAnswerTimeout, &rng_) {}
 
 std::string HttpServices::Draw() { return rng_.Get("/" + std::to_string(kRandomBytes), kRandomBytes); }
 

@@ -19,7 +19,9 @@ class HttpUpstream {
   /// silently.
   static constexpr std::chrono::milliseconds kAnswerTimeout = std::chrono::minutes(10);
 
-  HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds answer_timeout = kAnswerTimeout);
+  /// Its name is looked up together with that of `sibling`, if there is one.
+  HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds answer_timeout = kAnswerTimeout,
+               const HttpUpstream* sibling = nullptr);
 
   /// The body of a 200 answer of exactly `size` bytes; any other answer is a std::runtime_error, and no
   /// connection an UnreachableError. Both name the server.

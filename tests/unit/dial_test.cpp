@@ -126,6 +126,33 @@ TEST(DialTest, ALookupIsUsedForASecondAndKeepsItsThread) {
   EXPECT_EQ(std::set(threads->begin(), threads->end()).size(), 1U);
 }
 
+TEST(DialTest, SiblingsAreLookedUpTogetherWhileBothAreInUse) {
+  const ListenSocket listener = Listen("127.0.0.1", 0);
+  std::atomic<int> lookups = 0;
+  std::set<std::thread::id> threads;
+  const auto look_up = [&] {
+    return ++lookups, threads.insert(std::this_thread::get_id()), Addresses{"127.0.0.1"};
+  };
+  Dialer first(Name("sibling-1", listener.port, look_up));
+  Dialer second(Name("sibling-2", listener.port, look_up), &first);
+  const auto dial = [&](Dialer& dialer) {
+    (void)dialer.Dial(kPatience, {});
+    (void)Accept(listener);
+    std::this_thread::sleep_for(milliseconds(100));
+    return lookups.load();
+  };
+  EXPECT_EQ(dial(first), 1);
+  EXPECT_EQ(dial(second), 2) << "the first's result is new";
+  std::this_thread::sleep_for(milliseconds(1100));
+  EXPECT_EQ(dial(first), 4);
+  EXPECT_EQ(dial(second), 4);
+  std::this_thread::sleep_for(milliseconds(1100));
+  EXPECT_EQ(dial(first), 6);
+  std::this_thread::sleep_for(milliseconds(1100));
+  EXPECT_EQ(dial(first), 7) << "the second has not been in use";
+  EXPECT_EQ(threads.size(), 1U);
+}
+
 TEST(DialTest, AnAttemptTakesAtMostASecondAndThenAnotherAddressIsTried) {
   const FullListener dead;
   const ListenSocket alive = Listen("127.0.0.2", dead.port());
