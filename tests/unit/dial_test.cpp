@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/eventually.h"
 #include "tests/unit/file_limit.h"
 #include "tests/unit/gate.h"
 #include "tests/unit/sockets.h"
@@ -138,18 +139,24 @@ TEST(DialTest, SiblingsAreLookedUpTogetherWhileBothAreInUse) {
   const auto dial = [&](Dialer& dialer) {
     (void)dialer.Dial(kPatience, {});
     (void)Accept(listener);
-    std::this_thread::sleep_for(milliseconds(100));
-    return lookups.load();
   };
-  EXPECT_EQ(dial(first), 1);
-  EXPECT_EQ(dial(second), 2) << "the first's result is new";
-  std::this_thread::sleep_for(milliseconds(1100));
-  EXPECT_EQ(dial(first), 4);
-  EXPECT_EQ(dial(second), 4);
-  std::this_thread::sleep_for(milliseconds(1100));
-  EXPECT_EQ(dial(first), 6);
-  std::this_thread::sleep_for(milliseconds(1100));
-  EXPECT_EQ(dial(first), 7) << "the second has not been in use";
+  const auto pause = [] { std::this_thread::sleep_for(milliseconds(1100)); };
+  dial(first);
+  dial(second);
+  pause();
+  int before = lookups;
+  dial(first);
+  EXPECT_TRUE(Eventually([&] { return lookups == before + 2; }));
+  dial(second);
+  EXPECT_EQ(lookups, before + 2);
+  pause();
+  dial(first);
+  EXPECT_TRUE(Eventually([&] { return lookups == before + 4; }));
+  pause();
+  before = lookups;
+  dial(first);
+  pause();
+  EXPECT_EQ(lookups, before + 1) << "the second has not been in use";
   EXPECT_EQ(threads.size(), 1U);
 }
 
