@@ -100,70 +100,99 @@ UniqueFd Connect(const SocketAddress& address, Clock::time_point deadline, const
 
 }  // namespace
 
-/// The lookups of one name, one at a time. Shared with the thread that does them, which may outlive its
-/// Dialer.
+/// A name, and what is known of it.
+struct Dialer::Name {
+  const Endpoint server;
+  std::vector<SocketAddress> numeric{};  ///< For an address: it needs no lookup, and no thread.
+  // The rest belongs to the mutex of its Lookups.
+  bool wanted = false;  ///< Somebody waits for a lookup.
+  bool used = false;    ///< Since the last lookup.
+  int error = 0;
+  std::vector<SocketAddress> addresses{};
+  Clock::time_point answered{};
+};
+
+/// The lookups of some names, one at a time. Shared with the thread that does them, which may outlive its
+/// Dialers.
 struct Dialer::Lookups {
   /// The addresses in getaddrinfo's order; throws UnreachableError.
-  static std::vector<SocketAddress> Find(const std::shared_ptr<Lookups>& lookups, const Endpoint& server,
+  static std::vector<SocketAddress> Find(const std::shared_ptr<Lookups>& lookups, Name& name,
                                          Clock::time_point deadline, const std::stop_token& stop);
 
-  void Run(const Endpoint& server);
+  void Run();
+  void Update(std::unique_lock<std::mutex>& lock, const std::shared_ptr<Name>& name);
 
-  std::vector<SocketAddress> numeric;  ///< For an address: it needs no lookup, and no thread.
   std::mutex mutex;
   std::condition_variable_any changed;
   bool has_thread = false;
-  bool wanted = false;  ///< A lookup is in progress, or about to start.
-  bool ended = false;   ///< There will be no more lookups.
-  int error = 0;
-  std::vector<SocketAddress> addresses;
-  Clock::time_point answered;
+  std::vector<std::shared_ptr<Name>> names;  ///< Of the Dialers that there are.
 };
 
-void Dialer::Lookups::Run(const Endpoint& server) {
+void Dialer::Lookups::Run() {
+  using IsNext = bool (*)(const std::shared_ptr<Name>&);
+  const IsNext is_wanted = [](const auto& name) { return name->wanted; };
+  // Soon its result will be too old, and now all that a lookup needs is in the caches.
+  const IsNext is_due = [](const auto& name) {
+    return name->used && 2 * (Clock::now() - name->answered) > kAnswerLife;
+  };
   std::unique_lock lock(mutex);
   for (;;) {
-    changed.wait(lock, [this] { return wanted || ended; });
-    if (ended) return;
-    lock.unlock();
-    std::vector<SocketAddress> found;
-    const int result = LookUp(server, 0, found);
-    lock.lock();
-    error = result;
-    addresses = std::move(found);
-    answered = Clock::now();
-    wanted = false;
-    changed.notify_all();
+    changed.wait(lock, [&] { return names.empty() || std::ranges::any_of(names, is_wanted); });
+    if (names.empty()) return;
+    for (const IsNext is_next : {is_wanted, is_due}) {
+      auto next = names.begin();
+      while ((next = std::ranges::find_if(names, is_next)) != names.end()) Update(lock, *next);
+    }
   }
 }
 
-std::vector<SocketAddress> Dialer::Lookups::Find(const std::shared_ptr<Lookups>& lookups,
-                                                 const Endpoint& server, Clock::time_point deadline,
-                                                 const std::stop_token& stop) {
-  if (!lookups->numeric.empty()) return lookups->numeric;
+void Dialer::Lookups::Update(std::unique_lock<std::mutex>& lock, const std::shared_ptr<Name>& name) {
+  const std::shared_ptr<Name> kept = name;  // Its Dialer may end meanwhile.
+  lock.unlock();
+  std::vector<SocketAddress> found;
+  const int error = LookUp(kept->server, 0, found);
+  lock.lock();
+  kept->error = error;
+  kept->addresses = std::move(found);
+  kept->answered = Clock::now();
+  kept->wanted = false;
+  kept->used = false;
+  changed.notify_all();
+}
+
+std::vector<SocketAddress> Dialer::Lookups::Find(const std::shared_ptr<Lookups>& lookups, Name& name,
+                                                 Clock::time_point deadline, const std::stop_token& stop) {
+  if (!name.numeric.empty()) return name.numeric;
   std::unique_lock lock(lookups->mutex);
-  const bool fresh = !lookups->addresses.empty() && Clock::now() - lookups->answered <= kAnswerLife;
-  if (fresh) return lookups->addresses;
+  name.used = true;
+  const bool fresh = !name.addresses.empty() && Clock::now() - name.answered <= kAnswerLife;
+  if (fresh) return name.addresses;
   if (!lookups->has_thread) {
-    std::thread([lookups, server] { lookups->Run(server); }).detach();
+    std::thread([lookups] { lookups->Run(); }).detach();
     lookups->has_thread = true;
   }
-  lookups->wanted = true;
+  name.wanted = true;
   lookups->changed.notify_all();
-  lookups->changed.wait_until(lock, stop, deadline, [&] { return !lookups->wanted; });
-  if (stop.stop_requested()) throw UnreachableError(server, "interrupted");
-  if (lookups->wanted) throw UnreachableError(server, "name resolution timed out");
-  if (lookups->error != 0) throw UnreachableError(server, LowerCaseFirst(::gai_strerror(lookups->error)));
-  return lookups->addresses;
+  lookups->changed.wait_until(lock, stop, deadline, [&] { return !name.wanted; });
+  if (stop.stop_requested()) throw UnreachableError(name.server, "interrupted");
+  if (name.wanted) throw UnreachableError(name.server, "name resolution timed out");
+  if (name.error != 0) throw UnreachableError(name.server, LowerCaseFirst(::gai_strerror(name.error)));
+  name.used = true;
+  return name.addresses;
 }
 
-Dialer::Dialer(Endpoint server) : server_(std::move(server)), lookups_(std::make_shared<Lookups>()) {
-  LookUp(server_, AI_NUMERICHOST, lookups_->numeric);
+Dialer::Dialer(Endpoint server, const Dialer* sibling)
+    : server_(std::move(server)),
+      lookups_(sibling != nullptr ? sibling->lookups_ : std::make_shared<Lookups>()),
+      name_(std::make_shared<Name>(Name{.server = server_})) {
+  LookUp(server_, AI_NUMERICHOST, name_->numeric);
+  const std::lock_guard lock(lookups_->mutex);
+  lookups_->names.push_back(name_);
 }
 
 Dialer::~Dialer() {
   const std::lock_guard lock(lookups_->mutex);
-  lookups_->ended = true;
+  std::erase(lookups_->names, name_);
   lookups_->changed.notify_all();
 }
 
@@ -173,7 +202,7 @@ UniqueFd Dialer::Dial(std::chrono::milliseconds timeout, const std::stop_token& 
   bool silence = false;
   int error = EADDRNOTAVAIL;
   for (;;) {
-    std::vector<SocketAddress> addresses = Lookups::Find(lookups_, server_, deadline, stop);
+    std::vector<SocketAddress> addresses = Lookups::Find(lookups_, *name_, deadline, stop);
     std::erase_if(addresses,
                   [&](const SocketAddress& address) { return std::ranges::count(tried, address) > 0; });
     if (addresses.empty()) {

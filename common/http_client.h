@@ -20,7 +20,9 @@ class HttpClient {
     size_t body = 0;                 ///< Bytes of the response's body; 0: it is not waited for.
   };
 
-  explicit HttpClient(Endpoint server) : dialer_(std::move(server)) {}
+  /// Its name is looked up together with that of `sibling`, if there is one.
+  explicit HttpClient(Endpoint server, const HttpClient* sibling = nullptr)
+      : dialer_(std::move(server), sibling == nullptr ? nullptr : &sibling->dialer_) {}
 
   /// Sends a GET of `path`: see Send.
   httplib::Response Get(std::string path, const Limits& limits, const std::stop_token& stop = {});

@@ -2,15 +2,20 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 
 namespace dockercoins {
 
 /// Writes the service's log: one line per event, flushed at once. Thread-safe.
 ///
-/// Blocks while a full pipe is not read. At a stop, StopSignal's deadline ends the process anyway.
+/// Nobody waits for a reader that is slow, whether or not the descriptor is non-blocking: what there is no
+/// room for is kept, up to 256 KiB, and written by a thread as soon as there is. Lines beyond that are lost,
+/// and one line says how many.
 class Log {
  public:
   /// `name` is the service's, as in `INFO:worker:...`; `debug` lets Debug write. `fd` is not owned.
@@ -33,11 +38,17 @@ class Log {
 
  private:
   void Level(const std::string& level, std::string_view text);
+  size_t WriteSome(std::string_view text, std::chrono::milliseconds wait) const;
+  void Keep(std::unique_lock<std::mutex> lock, std::string_view rest);
+  void WriteKept(const std::stop_token& stop);
 
   const std::string name_;
   const bool debug_;
   const int fd_;
   std::mutex mutex_;
+  std::string kept_;  ///< What there was no room for. If there is any, writer_ is at work.
+  size_t lost_ = 0;   ///< Lines, since the last of kept_.
+  std::jthread writer_;
 };
 
 /// `text` with control characters and bytes beyond ASCII as `\xNN`.

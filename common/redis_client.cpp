@@ -6,13 +6,17 @@
 #include <stdexcept>
 #include <utility>
 
+#include "common/errors.h"
+
 namespace dockercoins {
 RedisClient::RedisClient(RedisUrl url, std::chrono::milliseconds connect_timeout,
-                         std::optional<std::chrono::milliseconds> reply_timeout)
+                         std::optional<std::chrono::milliseconds> reply_timeout,
+                         std::chrono::steady_clock::duration longest_use)
     : url_(std::move(url)),
       dialer_(url_.server),
       connect_timeout_(connect_timeout),
-      reply_timeout_(reply_timeout) {}
+      reply_timeout_(reply_timeout),
+      longest_use_(longest_use) {}
 
 RedisReply RedisClient::Command(const std::vector<std::string_view>& arguments) {
   if (context_ && IsStale()) context_.reset();
@@ -21,6 +25,7 @@ RedisReply RedisClient::Command(const std::vector<std::string_view>& arguments) 
 }
 
 bool RedisClient::IsStale() const {
+  if (std::chrono::steady_clock::now() - connected_ > longest_use_) return true;
   // Redis sends nothing between commands: only the end of the connection makes it readable.
   pollfd state{.fd = context_->fd, .events = POLLIN, .revents = 0};
   return ::poll(&state, 1, 0) != 0;
@@ -31,6 +36,7 @@ void RedisClient::Connect() {
   context_.reset(redisConnectFd(fd.get()));
   if (!context_) throw std::bad_alloc();
   (void)fd.Release();
+  connected_ = std::chrono::steady_clock::now();
   if (reply_timeout_) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*reply_timeout_);
     redisSetTimeout(
@@ -71,9 +77,14 @@ RedisReply RedisClient::Exchange(const std::vector<std::string_view>& arguments)
   RedisReply reply(static_cast<redisReply*>(raw), &freeReplyObject);
   if (reply->type == REDIS_REPLY_ERROR) {
     const std::string reason(reply->str, static_cast<size_t>(reply->len));
+    const std::string error = url_.server.ToString() + ": " + reason;
+    const bool is_loading = reason.starts_with("LOADING");
+    const bool is_replica = reason.starts_with("READONLY") || reason.starts_with("MASTERDOWN");
+    if (!is_loading && !is_replica) throw RefusedError(error);
+    context_.reset();
+    if (is_replica) throw ReplicaError(error);
     // A Redis that is still loading its data counts as unreachable.
-    if (reason.starts_with("LOADING")) throw UnreachableError(url_.server, reason);
-    throw std::runtime_error(url_.server.ToString() + ": " + reason);
+    throw UnreachableError(url_.server, reason);
   }
   return reply;
 }

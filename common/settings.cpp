@@ -15,10 +15,17 @@ namespace {
 /// A year, far below the clocks' limits. A larger value is a typing error.
 constexpr uint64_t kMaxDelayMs = 31'536'000'000;
 
+/// Kubernetes sets this one to tcp://10.0.0.1:80 where a Service is called admin.
+constexpr const char* kAdminPort = "ADMIN_PORT";
+
+bool IsOfAService(std::string_view value) {
+  return value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://");
+}
+
 std::optional<std::string> Variable(const char* name) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread, as the header says.
   const char* value = std::getenv(name);
-  if (value == nullptr) return std::nullopt;
+  if (value == nullptr || (name == kAdminPort && IsOfAService(value))) return std::nullopt;
   return value;
 }
 
@@ -66,8 +73,8 @@ std::string ReadAddress() {
 ListenSettings ReadAdminSettings() {
   return {.address = ReadAddress(),
           .port = 0,
-          .admin_port = ReadPort("ADMIN_PORT", "9797", "none"),
-          .admin_asked = Variable("ADMIN_PORT").has_value()};
+          .admin_port = ReadPort(kAdminPort, "9797", "none"),
+          .admin_asked = Variable(kAdminPort).has_value()};
 }
 
 ListenSettings ReadListenSettings() {

@@ -25,7 +25,8 @@ struct ListenSettings {
 
 /// BIND_ADDRESS, ADMIN_PORT and PORT, for rng, hasher and webui.
 ListenSettings ReadListenSettings();
-/// BIND_ADDRESS and ADMIN_PORT, for worker.
+/// BIND_ADDRESS and ADMIN_PORT, for worker. An ADMIN_PORT that Kubernetes injected (`tcp://10.0.0.1:80`)
+/// counts as unset.
 ListenSettings ReadAdminSettings();
 /// DELAY_MS: how long the simulated work takes.
 std::chrono::milliseconds ReadDelay();

@@ -11,11 +11,13 @@ namespace {
 constexpr auto kAnswerTimeout = std::chrono::milliseconds(900);
 constexpr auto kConnectTimeout = std::chrono::milliseconds(400);
 constexpr auto kReplyTimeout = std::chrono::milliseconds(400);
+/// The contract: a Redis that has become a replica goes on answering, with what it last knew.
+constexpr auto kLongestUse = std::chrono::seconds(5);
 
 }  // namespace
 
 RedisCounters::RedisCounters(RedisUrl url, Metrics& metrics)
-    : redis_(std::move(url), kConnectTimeout, kReplyTimeout),
+    : redis_(std::move(url), kConnectTimeout, kReplyTimeout, kLongestUse),
       round_trip_(
           metrics.AddHistogram("dockercoins_redis_round_trip_seconds",
                                "Time from a command to Redis's reply, including connecting if needed.")),

@@ -16,9 +16,10 @@ bool IsHexDigest(const std::string& text) {
 
 }  // namespace
 
-HttpUpstream::HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds timeout)
+HttpUpstream::HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds timeout,
+                           const HttpUpstream* sibling)
     : base_path_(std::move(url.path)),
-      client_(std::move(url.server)),
+      client_(std::move(url.server), sibling != nullptr ? &sibling->client_ : nullptr),
       stop_(std::move(stop)),
       timeout_(timeout) {}
 
@@ -49,7 +50,7 @@ std::string HttpUpstream::Checked(httplib::Response response, size_t size) const
 }
 
 HttpServices::HttpServices(HttpUrl rng, HttpUrl hasher, const std::stop_token& stop)
-    : rng_(std::move(rng), stop), hasher_(std::move(hasher), stop) {}
+    : rng_(std::move(rng), stop), hasher_(std::move(hasher), stop, HttpUpstream::kAnswerTimeout, &rng_) {}
 
 std::string HttpServices::Draw() { return rng_.Get("/" + std::to_string(kRandomBytes), kRandomBytes); }
 

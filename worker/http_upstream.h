@@ -17,7 +17,9 @@ class HttpUpstream {
   /// silently, or sends a byte now and then.
   static constexpr std::chrono::milliseconds kTimeout = std::chrono::minutes(10);
 
-  HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds timeout = kTimeout);
+  /// Its name is looked up together with that of `sibling`, if there is one.
+  HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds timeout = kTimeout,
+               const HttpUpstream* sibling = nullptr);
 
   /// The body of a 200 response of exactly `size` bytes; any other response is a std::runtime_error, and no
   /// connection an UnreachableError. Both name the server.

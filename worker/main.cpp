@@ -58,7 +58,8 @@ void Run() {
   });
   stop.Wait();
   admin.SetNotReady("the worker is stopping");
-  if (ended.get_future().wait_for(kLastWords) == std::future_status::timeout) {
+  const bool has_ended = ended.get_future().wait_for(kLastWords) == std::future_status::ready;
+  if (!has_ended && miner.HasUnstored()) {
     log.Error("Not stored at the end: " + server + ": no reply in time");
   }
 }

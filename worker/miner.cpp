@@ -6,6 +6,7 @@
 #include <random>
 
 #include "common/dial.h"
+#include "common/errors.h"
 #include "common/wait.h"
 
 namespace dockercoins {
@@ -15,6 +16,8 @@ namespace {
 constexpr auto kUpdateInterval = std::chrono::seconds(1);
 /// A coin is a digest that begins with this.
 constexpr char kCoinDigit = '0';
+/// The contract: how many coins are kept that the ledger refuses.
+constexpr size_t kMostCoins = 1000;
 
 // The upstreams, as the metrics name them.
 constexpr const char* kRng = "rng";
@@ -27,6 +30,8 @@ constexpr auto kStoreRetry = std::chrono::milliseconds(100);
 
 constexpr auto kFirstWait = std::chrono::milliseconds(100);
 constexpr auto kLongestWait = std::chrono::seconds(10);
+/// The contract: at most 2 s, jitter included, until the new Redis is looked for.
+constexpr auto kLongestReplicaWait = std::chrono::milliseconds(1600);
 /// At the start the waits stay short: people wait for the first hash.
 constexpr auto kLongestStartWait = std::chrono::milliseconds(500);
 
@@ -69,6 +74,8 @@ Miner::Miner(Services& services, Ledger& ledger, Timer& timer, Metrics& metrics,
                                  {{{"step", kRng}}, {{"step", kHasher}}, {{"step", kRedis}}})),
       loops_done_(metrics.AddCounter("dockercoins_loops_total", "Loops done: hashes computed.")),
       coins_found_(metrics.AddCounter("dockercoins_coins_total", "Coins found: digests that begin with 0.")),
+      coins_dropped_(metrics.AddCounter("dockercoins_coins_dropped_total",
+                                        "Coins given up, because Redis had refused a thousand since.")),
       loops_unstored_(
           metrics.AddGauge("dockercoins_loops_unstored", "Loops done that Redis has not counted yet.")) {}
 
@@ -90,25 +97,51 @@ void Miner::Run(const std::stop_token& stop) {
 }
 
 void Miner::StoreWhenDue() {
-  StoreCoin();
-  if (!updated_ || timer_.Now() - *updated_ > kUpdateInterval) StoreLoops();
+  const bool is_due = !updated_ || timer_.Now() - *updated_ > kUpdateInterval;
+  if (is_due) StoreLoops();
+  if (!is_due && !refusals_.empty()) return;
+  try {
+    StoreCoins();
+  } catch (const RefusedError& error) {
+    const bool is_new = refusals_.insert(error.what()).second;
+    if (is_new) log_.Warning(std::string("Coins are kept, because they are refused: ") + error.what());
+  }
 }
 
 void Miner::StoreLoops() {
   const uint64_t loops = loops_;
   Call(kRedis, [&] { ledger_.AddLoops(loops); });
   loops_ -= loops;
-  loops_unstored_.Set(static_cast<double>(loops_));
+  ShowUnstored();
+  // After the first, an update of 0 tells nobody anything: rng or hasher does not answer.
+  if (loops > 0 || !updated_) {
+    log_.Info(std::to_string(loops) + " units of work done, updating hash counter");
+  }
   updated_ = timer_.Now();
-  log_.Info(std::to_string(loops) + " units of work done, updating hash counter");
 }
 
-void Miner::StoreCoin() {
-  if (!coin_) return;
-  bool is_new = false;
-  Call(kRedis, [&] { is_new = ledger_.AddCoin(coin_->digest, coin_->bytes); });
-  if (!is_new) log_.Info("We already had that coin");
-  coin_.reset();
+void Miner::StoreCoins() {
+  while (!coins_.empty()) {
+    const Coin& coin = coins_.front();
+    bool is_new = false;
+    Call(kRedis, [&] { is_new = ledger_.AddCoin(coin.digest, coin.bytes); });
+    if (!is_new) log_.Info("We already had that coin");
+    coins_.pop_front();
+    refusals_.clear();
+    ShowUnstored();
+  }
+}
+
+void Miner::Keep(Coin coin) {
+  coins_.push_back(std::move(coin));
+  if (coins_.size() <= kMostCoins) return;
+  coins_.pop_front();
+  coins_dropped_.Increment();
+}
+
+void Miner::ShowUnstored() {
+  loops_unstored_.Set(static_cast<double>(loops_));
+  has_unstored_ = loops_ > 0 || !coins_.empty();
 }
 
 void Miner::MineOnce(const std::stop_token& stop) {
@@ -122,7 +155,7 @@ void Miner::MineOnce(const std::stop_token& stop) {
   Call(kHasher, [&] { digest = services_.Hash(bytes); });
   ++loops_;
   loops_done_.Increment();
-  loops_unstored_.Set(static_cast<double>(loops_));
+  ShowUnstored();
   error_wait_ = kFirstWait;
   if (!digest.starts_with(kCoinDigit)) {
     log_.Debug("No coin found");
@@ -130,8 +163,7 @@ void Miner::MineOnce(const std::stop_token& stop) {
   }
   coins_found_.Increment();
   log_.Info("Coin found: " + digest.substr(0, 8) + "...");
-  coin_ = {.digest = std::move(digest), .bytes = std::move(bytes)};
-  StoreCoin();
+  Keep({.digest = std::move(digest), .bytes = std::move(bytes)});
 }
 
 void Miner::Call(const std::string& upstream, const std::function<void()>& call) {
@@ -146,9 +178,9 @@ void Miner::StoreWhatIsLeft() {
   const auto deadline = timer_.Now() + kStoreTime;
   for (;;) {
     // If the ledger refuses one, it may still take the other.
-    const bool coin_stored = TryToStore(&Miner::StoreCoin);
     const bool loops_stored = loops_ == 0 || TryToStore(&Miner::StoreLoops);
-    if ((coin_stored && loops_stored) || timer_.Now() >= deadline) return;
+    const bool coins_stored = TryToStore(&Miner::StoreCoins);
+    if ((loops_stored && coins_stored) || timer_.Now() >= deadline) return;
     timer_.Sleep(kStoreRetry, {});
   }
 }
@@ -175,10 +207,12 @@ void Miner::WaitForUpstream(const std::exception& error, const std::stop_token& 
 }
 
 void Miner::WaitAfterError(const std::exception& error, const std::stop_token& stop) {
+  const bool is_replica = dynamic_cast<const ReplicaError*>(&error) != nullptr;
+  const auto wait = is_replica ? std::min(error_wait_, kLongestReplicaWait) : error_wait_;
   errors_.Increment({{"step", in_use_}});
   log_.Error(std::string("In work loop: ") + error.what());
-  log_.Error("Waiting " + Seconds(error_wait_) + " and restarting.");
-  timer_.Sleep(WithJitter(error_wait_), stop);
+  log_.Error("Waiting " + Seconds(wait) + " and restarting.");
+  timer_.Sleep(WithJitter(wait), stop);
   error_wait_ = std::min<std::chrono::milliseconds>(error_wait_ * 2, kLongestWait);
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <set>
@@ -26,7 +28,7 @@ class Services {
 };
 
 /// Counts loops and stores coins. Both methods return when that is certain; otherwise they throw as Draw
-/// does.
+/// does, ReplicaError when there is another ledger now, or RefusedError.
 class Ledger {
  public:
   virtual ~Ledger() = default;
@@ -54,8 +56,9 @@ class SystemTimer final : public Timer {
 
 /// Mines: draws bytes, gets their digest, keeps the digests that begin with 0, and counts the loops.
 ///
-/// Loses nothing: loops done and a coin found stay here until the ledger has taken them, across errors and at
-/// a stop. For one thread. Its parts must outlive it.
+/// Loses nothing: loops done and coins found stay here until the ledger has taken them, across errors and at
+/// a stop. The one exception: of coins that the ledger refuses, which ends no loop, it keeps the latest
+/// thousand. For one thread, but for HasUnstored. Its parts must outlive it.
 class Miner {
  public:
   Miner(Services& services, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
@@ -63,6 +66,9 @@ class Miner {
 
   /// Mines until `stop` is requested, and stores what is left then. Handles every error of its parts.
   void Run(const std::stop_token& stop);
+
+  /// Whether there are loops or coins that the ledger has not taken. Thread-safe.
+  [[nodiscard]] bool HasUnstored() const { return has_unstored_; }
 
  private:
   struct Coin {
@@ -74,7 +80,9 @@ class Miner {
   void MineOnce(const std::stop_token& stop);
   void StoreWhenDue();
   void StoreLoops();
-  void StoreCoin();
+  void StoreCoins();
+  void Keep(Coin coin);
+  void ShowUnstored();
   void StoreWhatIsLeft();
   bool TryToStore(void (Miner::*store)());
   [[nodiscard]] bool IsNotThereYet(const std::exception& error) const;
@@ -88,7 +96,9 @@ class Miner {
   const std::chrono::milliseconds delay_;
 
   uint64_t loops_ = 0;                                            ///< Done, and not yet in the ledger.
-  std::optional<Coin> coin_;                                      ///< Found, and not yet in the ledger.
+  std::deque<Coin> coins_;                                        ///< Found, and not yet in the ledger.
+  std::atomic<bool> has_unstored_ = false;                        ///< Whether there are any of these.
+  std::set<std::string> refusals_;                                ///< Why the ledger takes no coins now.
   std::optional<std::chrono::steady_clock::time_point> updated_;  ///< When the ledger last took loops.
 
   std::chrono::milliseconds error_wait_;
@@ -97,6 +107,7 @@ class Miner {
   const Counter errors_;
   const Counter loops_done_;
   const Counter coins_found_;
+  const Counter coins_dropped_;
   const Gauge loops_unstored_;
 
   std::string in_use_;             ///< The upstream that was called last: the one that an error is about.

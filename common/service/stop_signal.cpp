@@ -21,15 +21,19 @@ StopSignal::StopSignal() {
   ::sigemptyset(&signals_);
   ::sigaddset(&signals_, SIGTERM);
   ::sigaddset(&signals_, SIGINT);
+  struct sigaction at_start{};
+  ::sigaction(SIGHUP, nullptr, &at_start);
+  if (at_start.sa_handler != SIG_IGN) ::sigaddset(&signals_, SIGHUP);
   ::pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
 }
 
 void StopSignal::IgnoreIfAsked(Log& log) {
   if (!ReadSwitch("IGNORE_TERM")) return;
-  log.Warning("IGNORE_TERM is set: only KILL ends this process");
+  log.Warning("IGNORE_TERM is set: TERM and INT do not end this process");
   // They stay blocked, and nobody waits for them.
-  ::sigemptyset(&signals_);
+  ::sigdelset(&signals_, SIGTERM);
+  ::sigdelset(&signals_, SIGINT);
 }
 
 void StopSignal::Wait() {

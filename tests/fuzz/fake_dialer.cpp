@@ -26,9 +26,10 @@ void SetConnections(std::vector<std::string> connections) {
   next_connections = {connections.rbegin(), connections.rend()};
 }
 
+struct Dialer::Name {};
 struct Dialer::Lookups {};
 
-Dialer::Dialer(Endpoint server) : server_(std::move(server)) {}
+Dialer::Dialer(Endpoint server, const Dialer* /*sibling*/) : server_(std::move(server)) {}
 Dialer::~Dialer() = default;
 
 UniqueFd Dialer::Dial(std::chrono::milliseconds /*timeout*/, const std::stop_token& /*stop*/) {

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from fakes import HANG, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with, http_answer
+from fakes import HANG, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with, http_answer
 from harness import (STOPS_WITHIN, Redis, Service, counted, eventually, free_port, needs_namespaces, scale,
                      wallet)
 
@@ -115,7 +115,7 @@ class Mine(contextlib.ExitStack):
     .digests are those of hasher; the 8th is a coin.
     """
 
-    def __init__(self, redis, namespace=None):
+    def __init__(self, redis, namespace=None, url=None):
         super().__init__()
         self.redis = redis
         self.digests = []
@@ -126,7 +126,7 @@ class Mine(contextlib.ExitStack):
         self.proxy = self.enter_context(RedisProxy(redis, namespace=namespace))
         self.worker = self.enter_context(Service(
             "worker", prefix=namespace.prefix if namespace else [], DELAY_MS=10,
-            RNG_URL=self.rng.url, HASHER_URL=self.hasher.url, REDIS_URL=self.proxy.url))
+            RNG_URL=self.rng.url, HASHER_URL=self.hasher.url, REDIS_URL=url or self.proxy.url))
         self.callback(redis.resume)
 
     def _draw(self, _request):
@@ -178,6 +178,12 @@ class Mine(contextlib.ExitStack):
     def count_again(self):
         self.redis.command("RENAME", "kept", "hashes")
 
+    def refuse_coins(self):
+        self.redis.command("SET", "wallet", "x")
+
+    def take_coins(self):
+        self.redis.command("DEL", "wallet")
+
     def await_break(self):
         assert self.proxy.broken.wait(scale(10))
 
@@ -212,6 +218,8 @@ TROUBLES = {
     "breaks before an update": (1, [range(20), Mine.breaks("before", b"INCRBY"), Mine.await_break]),
     "breaks before a coin": (1, [Mine.breaks("before", b"HSET"), Mine.await_break]),
     "breaks after a coin": (1, [Mine.breaks("after", b"HSET"), Mine.await_break]),
+    "refuses a coin": (0, [Mine.refuse_coins, r"WARNING:worker:Coins are kept, .*: WRONGTYPE ", range(20),
+                           Mine.take_coins]),
     "refuses an update": (4, [range(20), Mine.refuse_to_count, BACKS_OFF, Mine.count_again]),
 }
 
@@ -252,7 +260,7 @@ def test_an_update_whose_connection_broke_after_redis_applied_it_counts_once_or_
 STOPS = {
     "mining": [range(10)],
     "the connection has ended": [(10, lambda mine: mine.proxy.cut())],
-    "redis hangs, and answers just in time": [(8, Mine.hang), 0.1, Mine.term, 0.2, Mine.resume],
+    "redis hangs, and answers just in time": [(8, Mine.hang), 0.1, Mine.term, 0.1, Mine.resume],
     "rng hangs": [range(10), Mine.hang_rng],
     "backing off, though redis is back": [(8, Mine.go_away), BACKS_OFF, Mine.come_back],
     "redis comes back just in time": [(8, Mine.go_away), BACKS_OFF, Mine.term, NOT_STORED, Mine.come_back],
@@ -268,6 +276,27 @@ def test_a_stop_takes_a_second_and_stores_what_is_left(redis, state):
         assert mine.is_exact()
         assert counted(redis) == sum(told(mine.worker.log))
         assert ("ERROR" in mine.worker.log) == (BACKS_OFF in STOPS[state])
+
+
+@needs_namespaces
+def test_loops_go_to_the_new_redis_when_the_old_one_has_become_its_replica(redis):
+    with (Redis() as new, Namespace() as namespace, FakeDns(namespace, {"redis": ["127.0.0.2"]}) as names,
+          RedisProxy(redis, host="127.0.0.2", port=6379, namespace=namespace),
+          RedisProxy(new, host="127.0.0.3", port=6379, namespace=namespace),
+          Mine(redis, namespace, "redis://redis") as mine):
+        redis.command("CONFIG", "SET", "repl-diskless-sync-delay", 0)
+        new.command("REPLICAOF", "127.0.0.1", redis.port)
+        eventually(lambda: b"state=online" in redis.command("INFO", "replication"), 20, what="the replica")
+        mine.play(range(20))
+        redis.command("FAILOVER")
+        mine.play("In work loop: redis:6379: READONLY", BACKS_OFF)
+        stored = counted(new)
+        names.records = {"redis": ["127.0.0.3"]}
+        eventually(lambda: counted(new) > stored, 6, what="an update at the new Redis")
+        mine.play(range(20))
+        mine.worker.stop()
+        mine.redis = new
+        assert mine.is_exact()
 
 
 @needs_namespaces

@@ -57,7 +57,7 @@ def ends(name, *args, prefix=(), path=None, **changes):
 
 @pytest.mark.parametrize("name, variable, bad, allowed", [
     ("rng", "DELAY_MS", "1.5", "whole milliseconds are expected, from 0 to a year"),
-    ("hasher", "ADMIN_PORT", "tcp://10.0.0.1:80", "a port from 1 to 65535 is expected, or 0 for none"),
+    ("hasher", "ADMIN_PORT", "http://10.0.0.1:80", "a port from 1 to 65535 is expected, or 0 for none"),
     ("worker", "HASHER_URL", "hasher\n", "http://host[:port][/path] is expected (another scheme)"),
     ("webui", "ASSETS_DIR", "", "a folder is expected")])
 def test_a_bad_value_is_status_2_and_one_line_with_variable_value_and_what_is_allowed(name, variable, bad, allowed):

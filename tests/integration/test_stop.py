@@ -1,4 +1,4 @@
-"""TERM or INT ends each program with status 0 within one second, whatever it is doing.
+"""TERM, INT or HUP ends each program with status 0 within one second, whatever it is doing.
 
 What a worker stores at a stop is tested in test_nothing_lost.py.
 """
@@ -56,7 +56,7 @@ def fixture_stack():
         yield stack
 
 
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("name", [*SERVERS, "worker"])
 def test_stops_when_idle_as_process_1_of_its_container(stack, name, sig):
     prefix = ["unshare", "--pid", "--fork", "--kill-child"] if NAMESPACES else []
@@ -164,11 +164,12 @@ def with_clients_that_do_not_read(stack, name):
 
 
 def whose_log_nobody_reads(stack, name):
-    """The pipe is full, so logging blocks."""
+    """The pipe is full, but nobody waits for it."""
     one = start(stack, name, pipe_size=4096)
+    port = one.port
     one.stop_reading()
-    send(stack, one.port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\n\r\n"] * 300)
-    time.sleep(0.5)
+    collect(send(stack, port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
+    assert http(port, "GET", "/nowhere")[0] == 404
     return one, []
 
 
@@ -225,6 +226,7 @@ def test_a_worker_stops_whatever_it_waits_for(stack, state, what):
     worker = stack.enter_context(Service("worker", DELAY_MS=0, prefix=prefix, **urls))
     time.sleep(scale(0.7))
     assert_stops(worker)
+    assert "Not stored" not in worker.log, "there is nothing to store"
 
 
 def test_a_worker_continues_when_nobody_reads_its_log_and_stops_in_the_middle_of_its_work(stack):
@@ -249,11 +251,15 @@ def test_webui_stops_whatever_its_redis_does(stack, state):
 
 
 @pytest.mark.parametrize("name", [*SERVERS, "worker"])
-def test_term_and_int_are_ignored_on_request(stack, name):
-    one = start(stack, name, IGNORE_TERM="y")
-    one.wait_for_line(f"^WARNING:{name}:IGNORE_TERM is set: only KILL ends this process$")
-    for sig in (signal.SIGTERM, signal.SIGINT):
+@pytest.mark.parametrize("prefix, settings, ignored, end", [
+    ([], {"IGNORE_TERM": "y"}, [signal.SIGTERM, signal.SIGINT], signal.SIGHUP),
+    (["env", "--ignore-signal=HUP"], {}, [signal.SIGHUP], signal.SIGTERM)], ids=["IGNORE_TERM", "nohup"])
+def test_term_and_int_are_ignored_on_request_and_hup_if_it_was_at_the_start(stack, name, prefix, settings, ignored, end):
+    one = start(stack, name, prefix=prefix, **settings)
+    if settings:
+        one.wait_for_line(f"^WARNING:{name}:IGNORE_TERM is set: TERM and INT do not end this process$")
+    for sig in ignored:
         one.send_signal(sig)
     time.sleep(1)
     assert one.running
-    one.kill()
+    assert_stops(one, end)

@@ -136,7 +136,7 @@ def test_every_request_looks_the_name_up_so_that_each_replica_gets_its_share(red
             second.await_requests(10)
             first.await_requests(10)
             names.records = {"rng": addresses[1:]}
-            time.sleep(1.5)  # The result of a lookup may be used for a second.
+            time.sleep(3)  # The result of a lookup may be used for a second.
             settled = len(first.requests)
             second.await_requests(20)
             assert len(first.requests) == settled

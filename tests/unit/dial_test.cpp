@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/eventually.h"
 #include "tests/unit/file_limit.h"
 #include "tests/unit/gate.h"
 #include "tests/unit/sockets.h"
@@ -124,6 +125,39 @@ TEST(DialTest, ALookupIsUsedForASecondAndKeepsItsThread) {
   }
   EXPECT_GT(watch.Elapsed(), milliseconds(2000));
   EXPECT_EQ(std::set(threads->begin(), threads->end()).size(), 1U);
+}
+
+TEST(DialTest, SiblingsAreLookedUpTogetherWhileBothAreInUse) {
+  const ListenSocket listener = Listen("127.0.0.1", 0);
+  std::atomic<int> lookups = 0;
+  std::set<std::thread::id> threads;
+  const auto look_up = [&] {
+    return ++lookups, threads.insert(std::this_thread::get_id()), Addresses{"127.0.0.1"};
+  };
+  Dialer first(Name("sibling-1", listener.port, look_up));
+  Dialer second(Name("sibling-2", listener.port, look_up), &first);
+  const auto dial = [&](Dialer& dialer) {
+    (void)dialer.Dial(kPatience, {});
+    (void)Accept(listener);
+  };
+  const auto pause = [] { std::this_thread::sleep_for(milliseconds(1100)); };
+  dial(first);
+  dial(second);
+  pause();
+  int before = lookups;
+  dial(first);
+  EXPECT_TRUE(Eventually([&] { return lookups == before + 2; }));
+  dial(second);
+  EXPECT_EQ(lookups, before + 2);
+  pause();
+  dial(first);
+  EXPECT_TRUE(Eventually([&] { return lookups == before + 4; }));
+  pause();
+  before = lookups;
+  dial(first);
+  pause();
+  EXPECT_EQ(lookups, before + 1) << "the second has not been in use";
+  EXPECT_EQ(threads.size(), 1U);
 }
 
 TEST(DialTest, AnAttemptTakesAtMostASecondAndThenAnotherAddressIsTried) {

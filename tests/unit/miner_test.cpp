@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/dial.h"
+#include "common/errors.h"
 #include "tests/unit/captured_log.h"
 #include "tests/unit/samples.h"
 
@@ -30,6 +31,7 @@ using ::testing::Not;
 constexpr auto kDelay = milliseconds(60);
 const UnreachableError kRefused({.host = "rng", .port = 80}, "connection refused");
 const std::runtime_error kBroken("rng:80: broken");
+const RefusedError kWrongType("redis:6379: WRONGTYPE"), kOutOfMemory("redis:6379: OOM");
 
 /// All that a miner knows of the world, with a clock that only moves when somebody waits.
 class World final : public Services, public Ledger, public Timer {
@@ -166,15 +168,15 @@ TEST_F(MinerTest, MeasuresLoopsCoinsErrorsAndTheTimeOfEachStep) {
   std::vector<double> unstored;
   world_.before_step = [&](const std::string& step) {
     if (step == "loops") unstored.push_back(Samples(*metrics_).at("dockercoins_loops_unstored"));
-    if (world_.steps == 6 || world_.steps == 10 || world_.steps == 15) throw kBroken;
+    if (world_.steps == 6 || world_.steps == 9 || world_.steps == 15) throw kBroken;
     if (world_.steps == 17) world_.Stop();
     if (step == "hash") world_.Pass(milliseconds(200));
     if (step == "loops") world_.Pass(milliseconds(3));
   };
   Mine();
   EXPECT_EQ(world_.journal,
-            "loops delay draw hash delay draw hash delay draw wait delay draw hash coin loops wait "
-            "loops delay draw hash delay draw hash wait delay draw hash loops ");
+            "loops delay draw hash delay draw hash delay draw wait delay draw hash loops wait "
+            "loops coin delay draw hash delay draw hash wait delay draw hash loops ");
   EXPECT_EQ(unstored, (std::vector<double>{0, 3, 3, 2}));
   std::ostringstream measured;
   for (const auto& [name, value] : Samples(*metrics_)) {
@@ -184,7 +186,7 @@ TEST_F(MinerTest, MeasuresLoopsCoinsErrorsAndTheTimeOfEachStep) {
   }
   EXPECT_EQ(
       measured.str(),
-      "coins_total 1\n"
+      "coins_dropped_total 0\ncoins_total 1\n"
       "errors_total{step=\"hasher\"} 1\nerrors_total{step=\"redis\"} 1\nerrors_total{step=\"rng\"} 1\n"
       "loops_total 5\nloops_unstored 0\n"
       "step_duration_seconds_count{step=\"hasher\"} 5\nstep_duration_seconds_count{step=\"redis\"} 4\n"
@@ -194,15 +196,22 @@ TEST_F(MinerTest, MeasuresLoopsCoinsErrorsAndTheTimeOfEachStep) {
 }
 
 TEST_F(MinerTest, DoublesTheWaitWithAFifthOfJitter) {
-  for (const bool at_start : {false, true}) {
+  constexpr auto kAlways = [](int) { return true; };
+  const struct {
+    std::function<void()> fail;
+    milliseconds longest;
+    const char* said;
+  } cases[] = {
+      {[&] { Fail("draw", kAlways, kBroken); }, seconds(10), "ERROR:worker:Waiting 10s and restarting.\n"},
+      // At the start it retries often.
+      {[&] { Fail("draw", kAlways, kRefused); }, milliseconds(500),
+       "INFO:worker:Waiting for rng:80: connection refused\n"},
+      // At most 2 s until it looks for the new Redis.
+      {[&] { Fail("loops", kAlways, ReplicaError("redis:6379: READONLY")); }, milliseconds(1600),
+       "ERROR:worker:Waiting 1.6s and restarting.\n"}};
+  for (const auto& [fail, longest, said] : cases) {
     world_ = World();
-    if (at_start) {
-      Fail("draw", [](int) { return true; }, kRefused);
-    } else {
-      Fail("draw", [](int) { return true; }, kBroken);
-    }
-    // At the start it retries often.
-    const milliseconds longest = at_start ? milliseconds(500) : seconds(10);
+    fail();
     world_.end = longest * 400;
     Mine();
     std::vector<milliseconds> longest_waits;
@@ -213,8 +222,7 @@ TEST_F(MinerTest, DoublesTheWaitWithAFifthOfJitter) {
       if (wait == longest) longest_waits.push_back(waited);
       wait = std::min(wait * 2, longest);
     }
-    EXPECT_THAT(log_->Text(), HasSubstr(at_start ? "INFO:worker:Waiting for rng:80: connection refused\n"
-                                                 : "ERROR:worker:Waiting 10s and restarting.\n"));
+    EXPECT_THAT(log_->Text(), HasSubstr(said));
     ASSERT_GT(longest_waits.size(), 300U);
     const auto [least, most] = std::ranges::minmax(longest_waits);
     EXPECT_GT(most - least, longest * 36 / 100) << "workers that failed together must not come back together";
@@ -242,7 +250,7 @@ TEST_F(MinerTest, StoresAnOldCoinBeforeItMinesOn) {
   Fail("coin", [](int count) { return count == 1; }, kBroken);
   world_.end = milliseconds(500);
   Mine();
-  EXPECT_EQ(world_.journal, "loops delay draw hash coin wait coin delay draw hash coin loops ");
+  EXPECT_EQ(world_.journal, "loops delay draw hash coin wait coin delay draw hash loops coin ");
   ExpectNothingLost();
 }
 
@@ -279,6 +287,46 @@ TEST_F(MinerTest, ARefusedCoinDoesNotBlockLoopsNorRefusedLoopsACoin) {
     EXPECT_EQ(world_.loops_counted, refused == "coin" ? 1U : 0U);
     EXPECT_EQ(world_.wallet.size(), refused == "coin" ? 0U : 1U);
   }
+}
+
+TEST_F(MinerTest, CoinsThatAreRefusedEndNoLoopAndOneIsTriedAtEachUpdate) {
+  world_.coin_every = 1;
+  world_.end = milliseconds(6050);
+  int tries = 0;
+  world_.before_step = [&](const std::string& step) {
+    if (step != "coin") return;
+    ++tries;
+    if (world_.Elapsed() < milliseconds(4800)) throw tries == 3 ? kOutOfMemory : kWrongType;
+  };
+  Mine();
+  EXPECT_EQ(world_.updates, "0@0 4@1200 4@2400 4@3600 4@4800 4@6000 ");
+  EXPECT_EQ(world_.waits, std::vector<milliseconds>());
+  EXPECT_EQ(tries, 4 + 20) << "one at 300 ms, 1,200, 2,400 and 3,600, and from 4,800 on each once";
+  ExpectNothingLost();
+  const std::string kept = "WARNING:worker:Coins are kept, because they are refused: redis:6379: ";
+  EXPECT_THAT(log_->Lines(), Contains(kept + "WRONGTYPE").Times(1));
+  EXPECT_THAT(log_->Lines(), Contains(kept + "OOM").Times(1));
+}
+
+TEST_F(MinerTest, KeepsTheLatestThousandOfTheCoinsThatAreRefused) {
+  world_.coin_every = 1;
+  world_.request_time = milliseconds(0);
+  world_.end = kDelay * 1004;
+  world_.before_step = [&](const std::string& step) {
+    if (step == "coin" && !world_.stop().stop_requested()) throw kWrongType;
+  };
+  Mine();
+  ASSERT_EQ(world_.found.size(), 1003U);
+  world_.found.erase(world_.found.begin(), std::next(world_.found.begin(), 3));
+  ExpectNothingLost();
+  EXPECT_EQ(Samples(*metrics_).at("dockercoins_coins_dropped_total"), 3);
+}
+
+TEST_F(MinerTest, AfterTheFirstAnUpdateOf0IsNoLine) {
+  Fail("draw", [](int) { return true; }, kBroken);
+  Mine();
+  EXPECT_THAT(world_.updates, HasSubstr("0@0 0@1"));
+  EXPECT_THAT(log_->Lines(), Contains("INFO:worker:0 units of work done, updating hash counter").Times(1));
 }
 
 }  // namespace

@@ -78,7 +78,12 @@ class SettingsTest : public ::testing::Test {
 
 TEST_F(SettingsTest, HaveDefaultsAndAcceptWhatIsAllowed) {
   ExpectTaken("PORT", kPort, "80", {{"0", "0"}, {"1", "1"}, {"65535", "65535"}});
-  ExpectTaken("ADMIN_PORT", kAdminPort, "9797", {{"0", "0, asked for"}, {"9797", "9797, asked for"}});
+  ExpectTaken("ADMIN_PORT", kAdminPort, "9797",
+              {{"0", "0, asked for"},
+               {"9797", "9797, asked for"},
+               {"tcp://10.0.0.1:80", "9797"},
+               {"udp://[fd00::1]:80", "9797"},
+               {"sctp://10.0.0.1:80", "9797"}});
   ExpectTaken("BIND_ADDRESS", kAddress, "::", {{"::1", "::1"}, {"0.0.0.0", "0.0.0.0"}});
   ExpectTaken("DELAY_MS", kDelay, "100", {{"0", "0"}, {"250", "250"}, {"31536000000", "31536000000"}});
   ExpectTaken("CONCURRENCY", kConcurrency, "1", {{"1", "1"}, {"1000", "1000"}});
@@ -92,10 +97,9 @@ TEST_F(SettingsTest, HaveDefaultsAndAcceptWhatIsAllowed) {
 }
 
 TEST_F(SettingsTest, RefuseEverythingElseWithOneLine) {
-  // Kubernetes would inject tcp://... if a setting had the wrong name.
   const std::vector<const char*> no_ports = {
       "",    " ",   "abc", "-1",   "65536", "4294967376", "99999999999999999999999", "+80",
-      " 80", "80 ", "80.", "0x50", "1e3",   "80,81",      "tcp://10.0.0.1:6379"};
+      " 80", "80 ", "80.", "0x50", "1e3",   "80,81",      "http://10.0.0.1:80"};
   ExpectRefused("PORT", kPort, "a port from 1 to 65535 is expected, or 0 for a free one", no_ports);
   ExpectRefused("ADMIN_PORT", kAdminPort, "a port from 1 to 65535 is expected, or 0 for none", no_ports);
   ExpectRefused("BIND_ADDRESS", kAddress, "an IPv6 or IPv4 address is expected, such as :: or 127.0.0.1",
