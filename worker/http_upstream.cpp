@@ -50,7 +50,7 @@ std::string HttpUpstream::Checked(httplib::Response response, size_t size) const
 }
 
 HttpServices::HttpServices(HttpUrl rng, HttpUrl hasher, const std::stop_token& stop)
-    : rng_(std::move(rng), stop), hasher_(std::move(hasher), stop, HttpUpstream::kAnswerTimeout, &rng_) {}
+    : rng_(std::move(rng), stop), hasher_(std::move(hasher), stop, HttpUpstream::kTimeout, &rng_) {}
 
 std::string HttpServices::Draw() { return rng_.Get("/" + std::to_string(kRandomBytes), kRandomBytes); }
 
