@@ -231,6 +231,7 @@ int RequestParser::EndHeaders() {
   const bool has_body = is_chunked || ((parser_.flags & F_CONTENT_LENGTH) != 0 && parser_.content_length > 0);
   leaves_body_ = has_body;
   refusal_ = Judge();
+  if (refusal_ && refusal_->status == kNotFound) record_.route = nullptr;  // By the route's own check.
   if (refusal_) return -1;
   if (request_.method != "POST" || !record_.route->make_sink) {
     stage_ = Stage::kComplete;
