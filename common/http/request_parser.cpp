@@ -190,7 +190,7 @@ Refusal RequestParser::TooLarge() const {
 
 std::optional<Refusal> RequestParser::Judge() const {
   try {
-    return Routes::Refuse(record_.route, request_, answer_options_);
+    return routes_.Refuse(record_.route, request_, answer_options_);
   } catch (const std::exception& error) {
     return Refusal{.status = kInternalServerError, .reason = kFailed, .log = error.what()};
   }

@@ -125,8 +125,8 @@ class Routes {
 
   /// Why `request`, whose route is `route`, gets no turn; nothing if it does. `answer_options`: OPTIONS is
   /// answered.
-  [[nodiscard]] static std::optional<Refusal> Refuse(const Route* route, const httplib::Request& request,
-                                                     bool answer_options);
+  [[nodiscard]] std::optional<Refusal> Refuse(const Route* route, const httplib::Request& request,
+                                              bool answer_options) const;
 
  private:
   template <typename F>
