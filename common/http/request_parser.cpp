@@ -213,10 +213,11 @@ int RequestParser::RefuseAsLlhttp() {
 
 int RequestParser::RefuseByRoute() {
   try {
-    refusal_ = Routes::Refuse(record_.route, request_, answer_options_);
+    refusal_ = routes_.Refuse(record_.route, request_, answer_options_);
   } catch (const std::exception& error) {
     refusal_ = Refusal{.status = httplib::InternalServerError_500, .reason = kFailed, .log = error.what()};
   }
+  if (refusal_ && refusal_->status == httplib::NotFound_404) record_.route = nullptr;  // Its check says so.
   return refusal_ ? -1 : 0;
 }
 

@@ -56,7 +56,7 @@ ResponseBytes::ResponseBytes(httplib::Response response, const RequestRecord& re
   }
   const std::string head = Head(response_, length, record);
   head_bytes_ = head.size();
-  unsent_.insert(0, head);
+  unsent_ = head + unsent_;  // Of just that size: an insert would double the capacity.
   if (!is_head) unsent_ += response_.body;
   response_.headers.clear();
   response_.body = std::string();

@@ -55,9 +55,12 @@ const Route* Routes::Find(std::string_view path) const {
 }
 
 std::optional<Refusal> Routes::Refuse(const Route* route, const httplib::Request& request,
-                                      bool answer_options) {
-  if (request.path == "*" && request.method == "OPTIONS")
-    return RefuseMethod(request, "GET, HEAD, OPTIONS", answer_options);
+                                      bool answer_options) const {
+  if (request.path == "*" && request.method == "OPTIONS") {
+    const bool posts =
+        std::ranges::any_of(routes_, [](const Route& each) { return static_cast<bool>(each.post); });
+    return RefuseMethod(request, posts ? "GET, HEAD, POST, OPTIONS" : "GET, HEAD, OPTIONS", answer_options);
+  }
   if (route == nullptr) return Refusal{.status = httplib::NotFound_404, .reason = kNoSuchPath};
   auto refusal = route->check ? route->check(request) : std::nullopt;
   if (refusal && refusal->status == httplib::NotFound_404) return refusal;

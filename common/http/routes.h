@@ -108,8 +108,8 @@ class Routes {
   [[nodiscard]] const Route* Find(std::string_view path) const;
 
   /// Why `request`, whose route is `route`, gets no turn, if so. `answer_options`: OPTIONS is answered.
-  [[nodiscard]] static std::optional<Refusal> Refuse(const Route* route, const httplib::Request& request,
-                                                     bool answer_options);
+  [[nodiscard]] std::optional<Refusal> Refuse(const Route* route, const httplib::Request& request,
+                                              bool answer_options) const;
 
  private:
   template <typename F>

@@ -66,7 +66,8 @@ def collect(connections, timeout=10.0):
 class Answer:
     """A parsed HTTP response. .headers have lower-case names; repeated ones are joined by ', '.
 
-    .times has Server-Timing's milliseconds, which .headers lacks: (in the queue, of work). It is None without a turn. Nor has it the Date, which is .date, in seconds.
+    Two are not in .headers: .times is Server-Timing, milliseconds (in the queue, of work), or None without a turn; .date is
+    Date, Unix seconds, or None.
     """
 
     def __init__(self, data):

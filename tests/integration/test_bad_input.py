@@ -30,7 +30,7 @@ def fixture_served(request):
         yield one
 
 
-TOO_LATE = b"408 Request Timeout: the request did not arrive within 10 s\n"
+TOO_LATE = b"408 Request Timeout: the request did not arrive in time\n"
 
 
 def post(*headers):
@@ -81,7 +81,7 @@ def test_bad_input_gets_a_4xx_or_a_closed_connection(served):
             received = send(served.target_port, data, then_close=0 in statuses)
             answer = Answer(received) if received or 0 not in statuses else None
             assert (answer.status if answer else 0) in statuses, data[:200]
-            assert answer is None or answer.headers["connection"] == "close"
+            assert answer is None or answer.headers["connection"] == "close" and answer.date
             assert b"HTTP/1.1 200" not in received, "no second response to a smuggled request"
     assert ask(served.target_port, served.good).status == 200
 
@@ -113,7 +113,7 @@ def test_a_request_has_ten_seconds_to_arrive_and_a_large_body_more():
                 assert_answer(Answer(data), 408, TOO_LATE)
         for one in services:
             refused = sorted(line.partition("] ")[2] for line in one.access_lines() if " 408 " in line)
-            assert refused == ['"-" 408 60', *['"GET / HTTP/1.1" 408 60'] * 2]
+            assert refused == ['"-" 408 56', *['"GET / HTTP/1.1" 408 56'] * 2]
 
 
 @pytest.mark.slow

@@ -6,11 +6,12 @@ import socket
 import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from clients import assert_answer, dripping, quickest, receive, request_bytes
-from harness import (Answer, SANITIZED, Service, ask, collect, eventually, needs_namespaces, open_socket,
+from harness import (Answer, SANITIZED, Service, alone, ask, collect, eventually, needs_namespaces, open_socket,
                      private_kib, read_to_end, scale)
 
 LIMIT = 33554431  # 2^25 - 1, the most that one read of /dev/urandom yields
@@ -30,7 +31,8 @@ def rng():
 
 
 def test_the_root_names_the_service(rng):
-    for request in (request_bytes("/"), request_bytes("http://rng"), b"GET / HTTP/1.0\r\n\r\n"):
+    root = b"GET / HTTP/1.0\r\n\r\n"
+    for request in (request_bytes("/"), request_bytes("http://rng"), root, b"\r\n\r\n" + root):
         assert_answer(ask(rng.port, request), 200, HOME, HTML)
 
 
@@ -82,6 +84,19 @@ def test_another_method_is_not_allowed(rng, method):
         assert_answer(answer, 405, NO_METHOD, allow="GET, HEAD, OPTIONS")
 
 
+@pytest.mark.parametrize("name, paths, methods", [
+    ("rng", ["/", "/32", "/0?x"], "GET, HEAD, OPTIONS"), ("hasher", ["/"], "GET, HEAD, POST, OPTIONS"),
+    ("webui", ["/", "/json", "/history", "/index.html", "/assets/dygraphs/dygraph.min.js"], "GET, HEAD, OPTIONS")])
+def test_options_tells_the_methods_of_a_known_path_but_not_at_the_admin_port(name, paths, methods):
+    with alone(name, admin=True, DELAY_MS=8000 if name != "webui" else None) as service:
+        for target in (*paths, "*"):
+            response = ask(service.port, request_bytes(target, method="OPTIONS", version="1.0"))
+            assert (response.status, response.body) == (200, b""), target
+            assert response.headers == {"connection": "close", "content-length": "0", "allow": methods}, target
+        assert_answer(ask(service.port, request_bytes("/no/where", method="OPTIONS")), 404, NO_PATH)
+        assert ask(service.admin_port, request_bytes("/healthz", method="OPTIONS")).status == 405
+
+
 @pytest.mark.parametrize("target", ["/", "/0", "/32", f"/{LIMIT}", f"/{LIMIT + 1}", "/abc", "/" + "9" * 7000, "/%"],
                          ids=lambda target: target[:12])
 def test_head_has_the_headers_of_get_and_no_body(rng, target):
@@ -121,13 +136,15 @@ def test_the_bytes_come_from_dev_urandom():
 
 @pytest.mark.threads
 def test_serves_one_at_a_time_in_the_order_in_which_requests_became_complete():
-    """Whatever their kind, and whichever connected first."""
-    kinds = [("/32", "GET", "1.1"), ("/0", "HEAD", "1.0"), ("/1000", "GET", "1.0"), ("/1", "HEAD", "1.1")]
+    """Whatever their kind, whichever connected first, and whatever body is declared."""
+    kinds = [("/32", "GET", "1.1"), ("/0", "HEAD", "1.0"), ("/1000", "GET", "1.0"), ("/1", "HEAD", "1.1"),
+             ("/2", "GET", "1.1", "Transfer-Encoding: chunked"), ("/3", "GET", "1.1", "Content-Length: 20000"),
+             ("/4", "HEAD", "1.1", "Content-Length: 5", "Expect: 100-continue")]
     with Service("rng", DELAY_MS=100) as rng:
         connections = [open_socket(rng.port) for _ in range(16)]
         for at, connection in enumerate(connections):
-            target, method, version = kinds[at % len(kinds)]
-            connection.sendall(request_bytes(f"{target}?{15 - at}", method=method, version=version)[:-1])
+            target, method, version, *headers = kinds[at % len(kinds)]
+            connection.sendall(request_bytes(f"{target}?{15 - at}", *headers, method=method, version=version)[:-1])
         time.sleep(0.1)
         begun = time.monotonic()
         for connection in reversed(connections):
@@ -160,14 +177,16 @@ def test_the_root_takes_no_delay_but_waits_in_the_same_queue(method):
     assert 1.19 <= last < 1.19 + scale(0.6)
 
 
-def test_an_answer_without_work_takes_no_delay():
-    with Service("rng", DELAY_MS=8000) as rng:
-        port = rng.port
+def test_a_response_without_work_takes_no_delay_and_a_refusal_not_even_a_turn():
+    with Service("rng", DELAY_MS=8000) as rng, open_socket(rng.port) as first:
         begun = time.monotonic()
-        for request, status in ((request_bytes("/"), 200), (request_bytes("/", method="HEAD"), 200),
-                                (request_bytes("/abc"), 404), (request_bytes(f"/{LIMIT + 1}"), 400),
-                                (request_bytes("/32", method="DELETE"), 405), (b"GARBAGE\r\n\r\n", 400)):
-            assert ask(port, request).status == status
+        for method in ("GET", "HEAD"):
+            assert ask(rng.port, request_bytes("/", method=method)).status == 200
+        first.sendall(request_bytes("/32"))
+        for request, status in ((request_bytes("/abc"), 404), (request_bytes(f"/{LIMIT + 1}"), 400),
+                                (request_bytes("/32", method="DELETE"), 405), (b"GARBAGE\r\n\r\n", 400),
+                                (request_bytes("/32", method="OPTIONS"), 200)):
+            assert ask(rng.port, request).status == status
         assert time.monotonic() - begun < 7
 
 
@@ -194,16 +213,59 @@ def test_two_thousand_incomplete_requests_delay_nobody_and_are_served_when_compl
         assert [number for place, number in enumerate(order) if abs(place - number) > 20] == []
 
 
-def test_a_client_that_has_closed_its_sending_side_is_served_when_nobody_waits(rng):
-    with open_socket(rng.port) as connection:
-        connection.sendall(b"GET /32 HTTP/1.0\r\n\r\n")
-        connection.shutdown(socket.SHUT_WR)
-        assert len(Answer(read_to_end(connection)).body) == 32
+@contextlib.contextmanager
+def without_a_free_descriptor(name, **settings):
+    """A service of which a thousand idle connections, or its share of them, have taken all descriptors."""
+    with (alone(name, prefix=["prlimit", "--nofile=1024:1024"], **settings) as service,
+          contextlib.ExitStack() as stack):
+        service.idle = [stack.enter_context(open_socket(service.port)) for _ in range(1100)]
+        yield service
 
 
-def test_slow_readers_delay_nobody_once_their_turns_are_over():
+@pytest.mark.parametrize("coming", [0, 200])
+def test_without_a_free_descriptor_a_new_client_is_served_in_place_of_an_idle_one(coming):
+    """Also while 200 a second come and send nothing."""
+    ended = threading.Event()
+
+    def come():
+        with contextlib.ExitStack() as stack:
+            while not ended.wait(1 / coming):
+                stack.enter_context(open_socket(rng.port))
+
+    with without_a_free_descriptor("rng", DELAY_MS=0) as rng, ThreadPoolExecutor() as pool:
+        running = pool.submit(come) if coming else None
+        try:
+            time.sleep(1)
+            for _ in range(5):
+                assert quickest(lambda: ask(rng.port, request_bytes("/32")), 0.2) < scale(0.2)
+        finally:
+            ended.set()
+        assert not coming or running.result() is None
+
+
+def test_when_waiting_requests_have_all_descriptors_a_new_one_is_refused_at_once():
+    with without_a_free_descriptor("rng", DELAY_MS=60000) as rng:
+        for connection in rng.idle:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(request_bytes("/32"))
+        response = ask(rng.port, request_bytes("/32"))
+        assert_answer(response, 503, b"503 Service Unavailable: there is no free descriptor\n")
+
+
+def test_a_client_that_closes_its_sending_side_at_once_is_served_in_its_turn():
+    """As with `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -N rng 80`, beside workers."""
+    with Service("rng", DELAY_MS=50) as rng, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(open_socket(rng.port)) for _ in range(40)]
+        for at, client in enumerate(clients):
+            client.sendall(b"GET /32 HTTP/1.0\r\n\r\n")
+            if at % 2:
+                client.shutdown(socket.SHUT_WR)
+        assert [len(Answer(data).body) for data, _ in collect(clients)] == [32] * 40
+
+
+def test_slow_readers_delay_nobody_and_of_too_many_the_slowest_go():
     with Service("rng", DELAY_MS=2) as rng, contextlib.ExitStack() as stack:
-        readers = [stack.enter_context(open_socket(rng.port, receive_buffer=4096)) for _ in range(209)]
+        readers = [stack.enter_context(open_socket(rng.port, receive_buffer=4096)) for _ in range(520)]
         for reader in readers:
             reader.sendall(request_bytes(f"/{LIMIT}"))
         ended = threading.Event()
@@ -211,54 +273,73 @@ def test_slow_readers_delay_nobody_once_their_turns_are_over():
         def read():
             while not ended.wait(0.2):
                 for reader in readers[8:]:
-                    with contextlib.suppress(OSError):
-                        reader.recv(4096, socket.MSG_DONTWAIT)
+                    with contextlib.suppress(BlockingIOError):
+                        assert reader.recv(4096, socket.MSG_DONTWAIT)
 
-        reading = threading.Thread(target=read)
-        reading.start()
-        try:
-            ask(rng.port, request_bytes("/32"))  # Behind all of them.
-            assert quickest(lambda: ask(rng.port, request_bytes("/32")), 0.25) < 1
-            eventually(lambda: sum(f"/{LIMIT}" in line for line in rng.access_lines()) >= 8, 20, what="the cut of 8")
-            assert quickest(lambda: ask(rng.port, request_bytes("/32")), 0.25) < 1
-            assert private_kib(rng.pid) < 20 * 1024 or SANITIZED
-        finally:
-            ended.set()
-            reading.join()
+        with ThreadPoolExecutor() as pool:
+            reading = pool.submit(read)
+            try:
+                ask(rng.port, request_bytes("/32"))  # Behind all of them.
+                eventually(lambda: len(rng.access_lines()) == 9, 20, what="the cut of 8")
+                assert quickest(lambda: ask(rng.port, request_bytes("/32")), 0.25) < 1
+                assert private_kib(rng.pid) < 20 * 1024 or SANITIZED
+            finally:
+                ended.set()
+            assert reading.result() is None, "the others read on"
+        assert all(len(data) < LIMIT for data, _ in collect(readers[:8]))
 
 
 def test_clients_that_left_are_skipped_without_delay_while_others_wait():
-    with Service("rng", DELAY_MS=800) as rng, contextlib.ExitStack() as stack:
+    with Service("rng", DELAY_MS=1600) as rng, contextlib.ExitStack() as stack:
         first = stack.enter_context(open_socket(rng.port))
         first.sendall(request_bytes("/1"))
         time.sleep(0.05)
-        for at in range(90):
-            leaving = stack.enter_context(open_socket(rng.port))
-            leaving.sendall(request_bytes("/2"))
-            if at % 3 == 0:
-                leaving.shutdown(socket.SHUT_WR)
-            else:
-                if at % 3 == 1:  # a reset
-                    leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                leaving.close()
+        leaving = [stack.enter_context(open_socket(rng.port)) for _ in range(90)]
+        for client in leaving:
+            client.sendall(request_bytes("/2"))
         last = stack.enter_context(open_socket(rng.port))
         last.sendall(request_bytes("/3"))
-        collect([first, last], 20)  # one DELAY each would take over a minute
+        time.sleep(0.4)  # One that closes within 0.1 s has not left.
+        for at, client in enumerate(leaving):
+            if at % 3 == 0:
+                client.shutdown(socket.SHUT_WR)
+            else:
+                if at % 3 == 1:  # a reset
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+        collect([first, last], 20)  # one DELAY each would take over two minutes
         lines = eventually(lambda: len(rng.access_lines()) >= 92 and rng.access_lines())
     assert [re.sub(".*] ", "", line) for line in lines] == [
-        '"GET /1 HTTP/1.1" 200 1', *['"GET /2 HTTP/1.1" - -'] * 90, '"GET /3 HTTP/1.1" 200 3']
+        *['"GET /2 HTTP/1.1" - -'] * 90, '"GET /1 HTTP/1.1" 200 1', '"GET /3 HTTP/1.1" 200 3']
 
 
-def test_a_client_that_reads_nothing_for_a_second_is_cut_off(rng):
-    def cut_off():
-        lines = len(rng.access_lines())
-        with open_socket(rng.port, receive_buffer=16384) as connection:
-            connection.sendall(request_bytes(f"/{LIMIT}"))
-            eventually(lambda: len(rng.access_lines()) > lines)
-            assert len(read_to_end(connection)) < LIMIT
+def test_a_client_that_takes_nothing_for_5_s_gets_its_file(tmp_path):
+    """As after lost packets on a wireless network."""
+    content = bytes(range(250)) * 1600
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/file").write_bytes(content)
 
-    assert 0.99 < quickest(cut_off, 1.9) < scale(1.9)
-    assert ask(rng.port, request_bytes("/32")).status == 200
+    def fetch(pause):
+        with open_socket(webui.port, receive_buffer=4096) as connection:
+            connection.sendall(request_bytes("/file"))
+            start = receive(connection, 4096)
+            time.sleep(pause)
+            return Answer(start + read_to_end(connection)).body
+
+    with alone("webui", FILES_DIR=tmp_path / "files") as webui, ThreadPoolExecutor() as pool:
+        assert webui.port
+        assert list(pool.map(fetch, (1.5, 5))) == [content] * 2
+
+
+@pytest.mark.slow
+def test_a_client_that_takes_nothing_for_30_s_is_cut_off(rng):
+    lines = len(rng.access_lines())
+    with open_socket(rng.port, receive_buffer=16384) as connection:
+        connection.sendall(request_bytes(f"/{LIMIT}"))
+        begun = time.monotonic()
+        eventually(lambda: len(rng.access_lines()) > lines, 50, what="the cut")
+        assert 29.9 < time.monotonic() - begun < 30 + scale(5)
+        assert len(read_to_end(connection)) < LIMIT
 
 
 @pytest.mark.parametrize("concurrency, requests", [(1, 3), (3, 9)])

@@ -46,7 +46,7 @@ def assert_stops(one, sig=signal.SIGTERM):
 def assert_refused(connections):
     """Each got a 503, whose text it returns, or was closed: none keeps waiting."""
     answers = [Answer(data) for data, _ in collect(connections) if data]
-    assert {answer.status for answer in answers} <= {503}
+    assert {answer.status for answer in answers} <= {503} and all(answer.date for answer in answers)
     return {answer.body for answer in answers}
 
 
