@@ -29,6 +29,7 @@ HttpServer::HttpServer(ListenSocket socket, const Options& options, const Routes
       access_log_(options.log_access ? &log : nullptr, options.metrics),
       log_(log),
       budget_(options.budget_bytes),
+      waiting_budget_(options.budget_bytes / 4 * 3, budget_),
       arriving_(
           loop_, budget_, routes, options.arriving,
           [this](WatchedFd fd, std::unique_ptr<Request> request, bool may_still_send) {
@@ -37,7 +38,7 @@ HttpServer::HttpServer(ListenSocket socket, const Options& options, const Routes
           [this](WatchedFd fd, RequestRecord record, const Refusal& refusal) {
             Refuse(std::move(fd), std::move(record), refusal);
           }),
-      waiting_(loop_, budget_,
+      waiting_(loop_, waiting_budget_,
                options.withdraw_clients_that_left
                    ? [this](const Request* request) { Withdraw(request); }
                    : WaitingClients::Left()),
@@ -113,8 +114,7 @@ void HttpServer::Enqueue(WatchedFd fd, std::unique_ptr<Request> request, bool ma
   }
   WaitingClient& client = waiting_.Add(std::move(fd), *request, may_still_send);
   request->client = &client;
-  KeepToBudget();
-  if (!budget_.IsOver() && queue_.Submit(request)) return;
+  if (!waiting_budget_.IsOver() && queue_.Submit(request)) return;
   auto taken = waiting_.Take(client);
   Refuse(std::move(taken.fd), std::move(request->record),
          {.status = kServiceUnavailable, .reason = "too many requests wait"});

@@ -92,6 +92,7 @@ class HttpServer {
   Log& log_;
   EventLoop loop_;
   Budget budget_;
+  Budget waiting_budget_;  ///< The rest is for those that come while the queue is full, until they get their 503.
   ArrivingRequests arriving_;
   WaitingClients waiting_;
   OutgoingResponses outgoing_;
