@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <utility>
 
 namespace dockercoins {
 
@@ -9,6 +8,8 @@ namespace dockercoins {
 class Budget {
  public:
   explicit Budget(size_t limit) : limit_(limit) {}
+  /// Its bytes are counted in `whole`, too, which must outlive this.
+  Budget(size_t limit, Budget& whole) : limit_(limit), whole_(&whole) {}
 
   [[nodiscard]] bool IsOver() const { return used_ > limit_; }
   [[nodiscard]] size_t used() const { return used_; }
@@ -22,8 +23,11 @@ class Budget {
     Share& operator=(const Share&) = delete;
 
     void Set(size_t bytes) {
-      budget_.used_ -= std::exchange(bytes_, bytes);
-      budget_.used_ += bytes;
+      for (Budget* budget = &budget_; budget != nullptr; budget = budget->whole_) {
+        budget->used_ += bytes;
+        budget->used_ -= bytes_;
+      }
+      bytes_ = bytes;
     }
 
    private:
@@ -33,6 +37,7 @@ class Budget {
 
  private:
   const size_t limit_;
+  Budget* const whole_ = nullptr;
   size_t used_ = 0;
 };
 

@@ -16,21 +16,25 @@ namespace dockercoins {
 class Connection : public EventHandler {
  public:
   Connection(EventLoop& loop, Budget& budget, WatchedFd socket)
-      : EventHandler(loop), fd(std::move(socket)), share(budget) {}
+      : EventHandler(loop), fd(std::move(socket)), share_(budget) {}
+
+  /// It takes `bytes` of memory by now, besides what a list, the loop and its deadlines take for it.
+  void Holds(size_t bytes) {
+    constexpr size_t kAround = 160;
+    share_.Set(bytes + kAround);
+  }
 
   WatchedFd fd;
-  Budget::Share share;  ///< The memory of all of this.
-};
 
-/// What a list, the loop and its deadlines take for each connection, in bytes.
-constexpr size_t kConnectionBytes = 160;
+ private:
+  Budget::Share share_;
+};
 
 /// Owns the connections of one stage, a class derived from Connection, in the order in which they came.
 template <typename Staged>
 class Stage {
  public:
   Staged& Add(std::unique_ptr<Staged> added) {
-    added->share.Set(sizeof(Staged) + kConnectionBytes);
     connections_.push_back(std::move(added));
     connections_.back()->place = std::prev(connections_.end());
     return *connections_.back();

@@ -16,6 +16,7 @@ ArrivingRequest::ArrivingRequest(ArrivingRequests& in, WatchedFd socket, std::st
       stage(in),
       client(std::move(address)),
       deadline(Clock::now() + in.limits_.time) {
+  Holds(sizeof(*this));
   SetDeadline(deadline);
   fd.Watch(EPOLLIN, *this);
 }
@@ -68,7 +69,7 @@ void ArrivingRequests::Read(ArrivingRequest& arriving) {
     complete_(std::move(taken->fd), std::move(request), parser.leaves_body());
     return;
   }
-  arriving.share.Set(sizeof(arriving) + kConnectionBytes + parser.Bytes());
+  arriving.Holds(sizeof(arriving) + parser.Bytes());
   if (parser.stage() == RequestParser::Stage::kBody) TakeMore(arriving);
 }
 

@@ -21,6 +21,7 @@ HttpServer::HttpServer(ListenSocket socket, const Options& options, const Routes
       record_(options.record),
       log_(log),
       budget_(options.budget_bytes),
+      waiting_budget_(options.budget_bytes / 4 * 3, budget_),
       left_(options.withdraw_clients_that_left ? [this](const Request* request) { Withdraw(request); }
                                                : WaitingClient::Left()),
       arriving_(
@@ -91,13 +92,11 @@ void HttpServer::EndResponses() {
 
 void HttpServer::Enqueue(WatchedFd fd, std::unique_ptr<Request> request, bool may_still_send) {
   auto client =
-      std::make_unique<WaitingClient>(loop_, budget_, std::move(fd), *request, may_still_send, left_);
+      std::make_unique<WaitingClient>(loop_, waiting_budget_, std::move(fd), *request, may_still_send, left_);
   request->client = &waiting_.Add(std::move(client));
-  request->client->share.Set(sizeof(WaitingClient) + kConnectionBytes + request->bytes);
   request->record.queued = EventHandler::Clock::now();
-  KeepToBudget();
   if (!listener_->HasSpare()) return RefuseWaiting(std::move(request), "there is no free descriptor");
-  if (budget_.IsOver() || !queue_.Submit(request))
+  if (waiting_budget_.IsOver() || !queue_.Submit(request))
     RefuseWaiting(std::move(request), "too many requests wait");
 }
 

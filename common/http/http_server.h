@@ -85,6 +85,8 @@ class HttpServer {
   Log& log_;
   EventLoop loop_;
   Budget budget_;
+  Budget waiting_budget_;  ///< The rest is for those that come while the queue is full, until they get their
+                           ///< 503.
   const WaitingClient::Left left_;
   ArrivingRequests arriving_;
   Stage<WaitingClient> waiting_;

@@ -29,6 +29,7 @@ class LingeringConnections {
   void Add(WatchedFd fd) {
     ::shutdown(fd.get(), SHUT_WR);
     auto& added = lingering_.Add(std::make_unique<Lingering>(loop_, budget_, std::move(fd), lingering_));
+    added.Holds(sizeof(added));
     added.SetDeadline(EventHandler::Clock::now() + limits_.time);
     added.fd.Watch(EPOLLIN, added);
     if (lingering_.size() > limits_.connections) CloseOldest();

@@ -28,7 +28,10 @@ OutgoingResponse::OutgoingResponse(OutgoingResponses& in, WatchedFd socket, Requ
       bytes(std::move(response), record, is_head, in.log_),
       may_still_send(client_may_still_send) {
   record.status = bytes.status();
+  CountBytes();
 }
+
+void OutgoingResponse::CountBytes() { Holds(sizeof(*this) + bytes.Bytes() + BytesOf(record.request_line)); }
 
 void OutgoingResponse::OnEvent(int /*fd*/) { stage.Write(*this); }
 void OutgoingResponse::OnDeadline() { stage.Look(*this); }
@@ -70,12 +73,8 @@ bool OutgoingResponses::Write(OutgoingResponse& outgoing) {
   const bool is_whole = written == piece->size() && !outgoing.bytes.HasMore();
   outgoing.sent += written;
   outgoing.bytes.Advance(written);
-  if (is_whole) {
-    End(outgoing, outgoing.sent, true);
-  } else {
-    outgoing.share.Set(sizeof(outgoing) + kConnectionBytes + outgoing.bytes.Bytes() +
-                       BytesOf(outgoing.record.request_line));
-  }
+  outgoing.CountBytes();
+  if (is_whole) End(outgoing, outgoing.sent, true);
   return !is_whole;
 }
 

@@ -20,6 +20,7 @@ struct OutgoingResponse final : Connection {
                    bool client_may_still_send, bool is_head);
   void OnEvent(int fd) override;
   void OnDeadline() override;
+  void CountBytes();
   /// How many bytes the client has acknowledged.
   [[nodiscard]] uint64_t Acknowledged() const;
 

@@ -2,23 +2,17 @@
 
 #include <sys/epoll.h>
 
-#include <chrono>
 #include <cstdint>
 #include <utility>
 
 #include "common/socket.h"
 
 namespace dockercoins {
-namespace {
-
-/// A client that closes its sending side within this time has half-closed it, and still waits (contract).
-constexpr auto kHalfCloseTime = std::chrono::milliseconds(100);
-
-}  // namespace
 
 WaitingClient::WaitingClient(EventLoop& loop, Budget& budget, WatchedFd socket, const Request& of,
                              bool may_send, const Left& left)
     : Connection(loop, budget, std::move(socket)), may_still_send(may_send), request_(&of), left_(left) {
+  Holds(sizeof(*this) + of.bytes);
   fd.Watch(EPOLLIN, *this);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -11,6 +12,8 @@ namespace dockercoins {
 /// A client whose request is in the queue or in service: the second stage of a connection. What it sends is
 /// dropped.
 struct WaitingClient final : Connection {
+  /// A client that closes its sending side within this time has half-closed it, and still waits (contract).
+  static constexpr auto kHalfCloseTime = std::chrono::milliseconds(100);
   /// The client of that request, which may be in service by now, has left.
   using Left = std::function<void(const Request*)>;
 

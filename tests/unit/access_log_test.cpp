@@ -1,4 +1,4 @@
-#include "common/http/access_log.h"
+#include "common/service/access_log.h"
 
 #include <gtest/gtest.h>
 

@@ -2,41 +2,49 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "common/http/http_server.h"
+#include "common/service/access_log.h"
 #include "common/wait.h"
+#include "httplib.h"
 #include "tests/unit/captured_log.h"
 #include "tests/unit/eventually.h"
 #include "tests/unit/gate.h"
-#include "tests/unit/http_answer.h"
+#include "tests/unit/http_response.h"
 #include "tests/unit/sockets.h"
 
 namespace dockercoins {
 
-/// Answers with the path, once the body has come, unless the path says what else is to happen.
+/// Responds with the path, or with how many bytes a body had, unless the path says what else is to happen.
 class FakeHandler {
  public:
   /// "/" takes bodies; "/page" and "/held" are counted by their names, all others as one.
   [[nodiscard]] Routes MakeRoutes() {
-    const Action serve = [this](const HttpRequest& request, HttpResponse& response, const BodyReader& body,
-                                const std::stop_token& cut) {
+    const auto serve = [this](const httplib::Request& request, httplib::Response& response,
+                              const Turn& turn) {
       {
         const std::lock_guard lock(mutex_);
         paths_.push_back(request.path);
       }
-      Answer(request, response, body, cut);
-      if (request.path == "/fail") throw std::runtime_error("out of luck");
+      Respond(request, response, turn.cut);
     };
-    Route rest = Route::To("other", "GET, HEAD", serve);
-    rest.matches = [](std::string_view path) { return path.starts_with("/") && path != "/nowhere"; };
-    return {Route::To("/", "GET, HEAD, POST", serve, 2'000'000), Route::To("/page", "GET, HEAD", serve),
-            Route::To("/held", "GET, HEAD", serve), std::move(rest)};
+    Routes routes;
+    routes.Get("/", serve);
+    routes.Post("/", 2'000'000, std::make_unique<CountingSink>, serve);
+    routes.Get("/page", serve);
+    routes.Get("/held", serve);
+    routes.Get("/:other", serve).check = [](const httplib::Request& request) -> std::optional<Refusal> {
+      if (request.path == "/check-fails") throw std::runtime_error("no luck");
+      if (request.path == "/nowhere") return Refusal{.status = httplib::NotFound_404, .reason = kNoSuchPath};
+      return std::nullopt;
+    };
+    return routes;
   }
 
   [[nodiscard]] Gate& gate() { return gate_; }
@@ -48,22 +56,28 @@ class FakeHandler {
   }
 
  private:
-  void Answer(const HttpRequest& request, HttpResponse& response, const BodyReader& body,
-              const std::stop_token& cut) {
-    response.SetContent(request.path, "text/html");
+  class CountingSink final : public BodySink {
+   public:
+    void Take(const char* /*data*/, size_t size) override { size_ += size; }
+    std::string Finish() override { return std::to_string(size_); }
+
+   private:
+    size_t size_ = 0;
+  };
+
+  void Respond(const httplib::Request& request, httplib::Response& response, const std::stop_token& cut) {
+    response.set_content(request.method == "POST" ? request.body : request.path, "text/html");
     if (request.path.starts_with("/held")) gate_.Pass();
     if (request.path == "/until-cut" && !SleepFor(kPatience, cut))
-      response.SetError(kServiceUnavailable, kStopping);
-    if (request.path.starts_with("/status/")) response.SetError(std::stoi(request.path.substr(8)), "so");
-    if (request.path == "/endless") response.SetSource(1'000'000'000'000, "text/plain", Fill);
-    if (request.method == "POST") {
-      body([](const char* /*data*/, size_t /*size*/) { return true; });
+      SetError(response, httplib::ServiceUnavailable_503, kStopping);
+    if (request.path.starts_with("/status/")) SetError(response, std::stoi(request.path.substr(8)), "so");
+    if (request.path == "/endless") {
+      response.set_content_provider(1'000'000'000'000, "text/plain",
+                                    [](size_t /*offset*/, size_t size, httplib::DataSink& sink) {
+                                      return sink.write(std::string(size, 'x').data(), size);
+                                    });
     }
-  }
-
-  static size_t Fill(uint64_t /*offset*/, char* data, size_t size) {
-    std::fill_n(data, size, 'x');
-    return size;
+    if (request.path == "/fail") throw std::runtime_error("out of luck");
   }
 
   Gate gate_;
@@ -76,7 +90,9 @@ class HttpServerTest : public ::testing::Test {
  protected:
   ~HttpServerTest() override { handler_.gate().Open(); }
 
-  void Start(const HttpServer::Options& options = {}, ListenSocket socket = Listen("127.0.0.1", 0)) {
+  void Start(HttpServer::Options options = {}, ListenSocket socket = Listen("127.0.0.1", 0)) {
+    options.record = [this](const RequestRecord& record) { access_log_.Write(record); };
+    options.waiting = http_metrics_.Waiting();
     server_ = std::make_unique<HttpServer>(std::move(socket), options, routes_, log_.log());
     server_->Start();
   }
@@ -97,10 +113,20 @@ class HttpServerTest : public ::testing::Test {
     return client;
   }
 
+  /// Clients that all have sent `text`.
+  [[nodiscard]] std::vector<UniqueFd> Many(size_t count, std::string_view text) const {
+    std::vector<UniqueFd> clients;
+    for (size_t i = 0; i < count; ++i) clients.push_back(Delivered(text));
+    return clients;
+  }
+
   /// Waits until the server has seen everything that was delivered: it takes connections in their order.
   void Settle() const { EXPECT_EQ(Ask(port(), "nonsense\r\n\r\n").status, 400); }
 
   CapturedLog log_;
+  Metrics metrics_;
+  const HttpMetrics http_metrics_{metrics_};
+  const AccessLog access_log_{log_.log(), http_metrics_};
   FakeHandler handler_;
   const Routes routes_ = handler_.MakeRoutes();
   std::unique_ptr<HttpServer> server_;

@@ -2,9 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/unit/http_server_fixture.h"
@@ -14,85 +16,114 @@ namespace dockercoins {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
 using ::testing::StartsWith;
 
-TEST_F(HttpServerTest, AHandlerThatFailsIsA500AndALineInTheLog) {
+TEST_F(HttpServerTest, WhatFailsIsA500AndALineInTheLog) {
   Start();
-  EXPECT_EQ(Ask(port(), Get("/fail")).body, "500 Internal Server Error: the answer failed\n");
+  for (const std::string path : {"/fail", "/check-fails"})
+    EXPECT_EQ(Ask(port(), Get(path)).body, "500 Internal Server Error: the response failed\n");
   EXPECT_EQ(Ask(port(), Get("/a")).status, 200) << "the next one is served";
-  EXPECT_THAT(log_.Text(), StartsWith("ERROR:test:In an answer: out of luck\n"));
+  EXPECT_THAT(log_.Lines(),
+              IsSupersetOf({"ERROR:test:In a response: out of luck", "ERROR:test:In a response: no luck"}));
 }
 
 TEST_F(HttpServerTest, ServesOneAtATimeInTheOrderInWhichRequestsBecameComplete) {
   Start({.threads = 1});
   const UniqueFd held = Hold();
   const UniqueFd half_sent = Delivered("GET /half-sent-first HTTP/1.1\r\n");
+  const UniqueFd half_posted = Delivered("POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\nbegin");
   std::vector<std::string> expected = {"/held"};
   std::vector<UniqueFd> clients;
-  for (int i = 0; i < 20; ++i) {
-    expected.push_back("/" + std::to_string(i));
-    clients.push_back(Delivered(Get(expected.back())));
+  const auto add = [&](const std::string& method, const std::string& rest) {
+    expected.push_back("/" + std::to_string(clients.size()));
+    clients.push_back(Delivered(method + " " + expected.back() + " HTTP/1.1\r\n" + rest + "\r\n"));
+  };
+  for (int i = 0; i < 8; ++i) {
+    add("GET", "");
+    add("GET", "Transfer-Encoding: chunked\r\n");
+    add("HEAD", "Content-Length: 20000\r\n");
+    add("GET", "Content-Length: 20\r\nExpect: 100-continue\r\n\r\nnot all");
   }
   Settle();
   Deliver(half_sent, "Host: x\r\n\r\n");
   expected.emplace_back("/half-sent-first");
+  Settle();
+  Send(half_posted, std::string(100'000 - 5, 'x'));
+  expected.emplace_back("/");
+  Settle();
   EXPECT_THAT(handler_.Paths(), ElementsAre("/held")) << "nobody overtakes the one in service";
   handler_.gate().Open();
-  for (const UniqueFd& client : clients) EXPECT_EQ(AnswerOn(client).status, 200);
-  EXPECT_EQ(AnswerOn(half_sent).status, 200);
+  for (const UniqueFd& client : clients)
+    EXPECT_THAT(ResponseOn(client).raw, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_EQ(ResponseOn(half_sent).status, 200);
+  EXPECT_EQ(ResponseOn(half_posted).body, "100000");
   EXPECT_EQ(handler_.Paths(), expected);
 }
 
-TEST_F(HttpServerTest, ArrivingLargeBodiesGetAtMostHalfOfTheThreads) {
-  Start({.threads = 4});
-  std::vector<UniqueFd> slow;
-  for (int i = 0; i < 5; ++i)
-    slow.push_back(Delivered("POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\nbegin"));
-  ASSERT_TRUE(Eventually([this] { return handler_.Paths().size() == 2; }));
-  const UniqueFd first = Hold();
-  const UniqueFd second = Hold();
-  EXPECT_THAT(handler_.Paths(), ElementsAre("/", "/", "/held", "/held"));
-  handler_.gate().Open();
-  for (const UniqueFd& client : slow) {
-    Send(client, std::string(100'000 - 5, 'x'));
-    EXPECT_EQ(AnswerOn(client).body, "/");
-  }
-}
-
-TEST_F(HttpServerTest, ALargeBodyHasItsTurnAfterTenOthers) {
+TEST_F(HttpServerTest, RefusesAtOnceWhileOthersWait) {
   Start({.threads = 1});
   const UniqueFd held = Hold();
-  std::vector<UniqueFd> clients;
-  clients.push_back(Delivered("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"));
-  std::vector<std::string> expected = {"/held"};
-  for (int i = 0; i < 20; ++i) {
-    if (i == 10) expected.emplace_back("/");
-    expected.push_back("/" + std::to_string(i));
-    clients.push_back(Delivered(Get(expected.back())));
+  const UniqueFd waits = Delivered(Get("/a"));
+  for (const auto& [request, status] : std::map<std::string, int>{{Get("/nowhere"), 404},
+                                                                  {"DELETE / HTTP/1.1\r\n\r\n", 405},
+                                                                  {"OPTIONS / HTTP/1.1\r\n\r\n", 200},
+                                                                  {"nonsense\r\n\r\n", 400}}) {
+    EXPECT_EQ(Ask(port(), request).status, status);
   }
+  EXPECT_FALSE(IsReadable(waits));
+}
+
+TEST_F(HttpServerTest, AClientThatClosesItsSideAtOnceIsServedAndOneThatClosesLaterHasLeft) {
+  Start({.threads = 1, .withdraw_clients_that_left = true});
+  const UniqueFd held = Hold();
+  const UniqueFd half_closed = ConnectTo(port());
+  const std::string request = Get("/a");
+  ::send(half_closed.get(), request.data(), request.size(), MSG_MORE);  // In one packet with its end.
+  ::shutdown(half_closed.get(), SHUT_WR);
+  const UniqueFd leaves = Delivered(Get("/b"));
+  const auto await_waiting = [this](int count) {
+    return Eventually([&] { return Samples(metrics_).at("http_requests_waiting") == count; });
+  };
+  EXPECT_TRUE(await_waiting(2));
+  std::this_thread::sleep_for(WaitingClient::kHalfCloseTime);
+  ::shutdown(leaves.get(), SHUT_WR);
+  EXPECT_EQ(ResponseOn(leaves).raw, "") << "at once";
+  handler_.gate().Open();
+  EXPECT_EQ(ResponseOn(half_closed).body, "/a");
+  server_.reset();
+  EXPECT_THAT(handler_.Paths(), ElementsAre("/held", "/a"));
+  EXPECT_THAT(log_.Text(), HasSubstr("\"GET /b HTTP/1.1\" - -\n"));
+}
+
+TEST_F(HttpServerTest, ServesWhoClosesItsSideLaterUnlessTheyAreToLeave) {
+  Start({.threads = 1});
+  const UniqueFd held = Hold();
+  const UniqueFd client = Delivered(Get("/b"));
+  Settle();
+  std::this_thread::sleep_for(WaitingClient::kHalfCloseTime);
+  ::shutdown(client.get(), SHUT_WR);
   Settle();
   handler_.gate().Open();
-  for (const UniqueFd& client : clients) EXPECT_EQ(AnswerOn(client).status, 200);
-  EXPECT_EQ(handler_.Paths(), expected);
+  EXPECT_EQ(ResponseOn(client).body, "/b");
 }
 
 TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
-  Metrics metrics;
-  const HttpMetrics http_metrics(metrics, routes_);
-  Start({.skip_clients_that_left = true, .metrics = &http_metrics});
-  const auto await_waiting = [&metrics](int count) {
-    return Eventually([&] { return Samples(metrics).at("http_requests_waiting") == count; });
+  Start({.withdraw_clients_that_left = true});
+  const auto await_waiting = [this](int count) {
+    return Eventually([&] { return Samples(metrics_).at("http_requests_waiting") == count; });
   };
   std::map<std::string, double> expected;
   const auto expect = [&](const std::string& route, const std::string& method, const std::string& status) {
     ++expected["{method=\"" + method + "\",route=\"" + route + "\",status=\"" + status + "\"}"];
   };
   for (const std::string method : {"GET", "HEAD", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}) {
-    expect("/page", method, method == "GET" || method == "HEAD" ? "200" : "405");
+    expect("/page", method, method == "GET" || method == "HEAD" || method == "OPTIONS" ? "200" : "405");
     Ask(port(), method + " http://host/%70age?x=y HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
   }
   for (const std::string status : {"302", "417", "431"}) {
-    expect("other", "GET", status);
+    expect("/other", "GET", status);
     Ask(port(), Get("/status/" + status));
   }
   expect("/", "POST", "200");
@@ -106,13 +137,16 @@ TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
   expect("/page", "GET", "none");
   {
     const UniqueFd leaves = Delivered(Get("/page"));
+    EXPECT_TRUE(await_waiting(1));
+    std::this_thread::sleep_for(WaitingClient::kHalfCloseTime);
   }
-  expect("other", "GET", "200");
+  EXPECT_TRUE(await_waiting(0));
+  expect("/other", "GET", "200");
   const UniqueFd stays = Delivered(Get("/a"));
-  EXPECT_TRUE(await_waiting(2));
+  EXPECT_TRUE(await_waiting(1));
   handler_.gate().Open();
   EXPECT_TRUE(await_waiting(0));
-  expect("other", "GET", "503");
+  expect("/other", "GET", "503");
   const UniqueFd cut = Delivered(Get("/until-cut"));
   EXPECT_TRUE(Eventually([this] { return handler_.Paths().back() == "/until-cut"; }));
   expect("/held", "HEAD", "503");
@@ -122,7 +156,7 @@ TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
   EXPECT_TRUE(await_waiting(0));
 
   std::map<std::string, double> counted;
-  for (const auto& [name, value] : Samples(metrics)) {
+  for (const auto& [name, value] : Samples(metrics_)) {
     if (name.starts_with("http_requests_total")) counted[name.substr(name.find('{'))] = value;
   }
   EXPECT_EQ(counted, expected);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "httplib.h"
 #include "tests/unit/captured_log.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -23,17 +24,29 @@ TEST(WebuiServiceTest, FilesMayChangeWhileTheyAreServed) {
   CapturedLog log;
   WebuiService service(counters, folder.path(), folder.path(), log.log());
   const Routes routes = service.MakeRoutes();
-  HttpResponse response;
-  const Route& files = routes.back();
-  files.prepare("/large.js")({.method = "GET", .path = "/large.js"}, response, {}, {});
-  ASSERT_EQ(response.source_bytes, 100'000U);
+  const auto serve = [&routes] {
+    httplib::Request request;
+    request.method = "GET";
+    request.path = "/large.js";
+    httplib::Response response;
+    routes.Find(request.path)->HandlerFor(request.method)(request, response, {});
+    return response;
+  };
+  const httplib::Response response = serve();
+  ASSERT_EQ(response.content_length_, 100'000U);
   std::filesystem::resize_file(folder.path() / "large.js", 10);
-  std::string piece(1'000, ' ');
-  EXPECT_EQ(response.source(2, piece.data(), piece.size()), 8U);
-  EXPECT_EQ(response.source(10, piece.data(), piece.size()), 0U) << "the answer ends";
+  size_t came = 0;
+  httplib::DataSink sink;
+  sink.write = [&came](const char* /*data*/, size_t size) {
+    came += size;
+    return true;
+  };
+  EXPECT_TRUE(response.content_provider_(2, 1'000, sink));
+  EXPECT_EQ(came, 8U);
+  EXPECT_FALSE(response.content_provider_(10, 1'000, sink)) << "the response ends";
 
   std::filesystem::remove(folder.path() / "large.js");
-  EXPECT_FALSE(files.prepare("/large.js"));
+  EXPECT_EQ(serve().status, httplib::NotFound_404);
 }
 
 }  // namespace
