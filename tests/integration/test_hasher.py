@@ -260,7 +260,7 @@ def test_so_many_of_100_requests_fail_after_the_delay_as_are_asked_for(name, req
             assert time.monotonic() - begun >= 0.02 * requests
             assert ask(service.port, request_bytes("/")).status == 200
             said = [line for line in service.lines if line.startswith("WARNING")]
-            assert said == ([f"WARNING:{name}:FAIL_PERCENT={percent}: so many of 100 requests fail on purpose"]
+            assert said == ([f"WARNING:{name}:FAIL_PERCENT={percent}: {percent} % of the requests fail on purpose"]
                             if percent else [])
         assert {answer.body for answer in answers if answer.status != 200} <= {
             b"500 Internal Server Error: FAIL_PERCENT asks for it\n"}
