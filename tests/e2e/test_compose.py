@@ -6,6 +6,7 @@ DOCKERCOINS_FIGURE_SECONDS is how long scripts/lesson measures each number of wo
 workers and a few percent of tolerance. From 120 on, the promised 2 % are asserted.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -17,8 +18,9 @@ import time
 
 import pytest
 
-from compose import SERVICES, ask_prometheus, await_mining, await_targets, get, hashes, read, run
-from harness import eventually
+from compose import (PREFIX, SERVICES, ask_prometheus, await_mining, await_targets, get, hashes, read, run,
+                     start_registry)
+from harness import eventually, free_port
 
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 8)
 ROOM = 0.02 if SECONDS >= 120 else 0.05
@@ -227,3 +229,62 @@ def test_the_lesson_on_compose_2(compose_2, project, docker, figure):
         compose_2.down()
         del compose_2.environment["COMPOSE_FILE"]
     assert docker("ps", "--all", "--filter", f"label=com.docker.compose.project={compose_2.project}", "--quiet") == ""
+
+
+@pytest.fixture(params=["compose_1", "compose_2"])
+def each_compose(request, project):
+    """One Compose and then the other, with nothing running. Its environment may be changed; both use the classic builder,
+    which has built all of this before."""
+    compose = request.getfixturevalue(request.param)
+    before = dict(compose.environment)
+    compose.environment["DOCKER_BUILDKIT"] = "0"
+    compose.down()
+    yield compose
+    compose.down()
+    compose.environment.clear()
+    compose.environment.update(before)
+
+
+def test_the_published_ports_can_be_set(each_compose):
+    ports = {name: free_port() for name in ("webui", "rng", "hasher")}
+    each_compose.environment.update({f"PUBLISH_{name.upper()}": str(port) for name, port in ports.items()})
+    each_compose("up", "-d")
+    for name, port in ports.items():
+        eventually(lambda url=f"http://localhost:{port}/": get(url)[0] == 200, 20, what=name)
+    assert not any(is_listening(port) for port in (8000, 8001, 8002))
+    shown = each_compose.lesson("--workers", "1", "--seconds", "6")
+    assert shown.returncode != 2, shown.stderr
+
+
+def test_images_are_built_here_unless_a_registry_and_a_pull_policy_are_named(each_compose, docker, tmp_path):
+    """Without them no registry is asked, which would be one where the name may be somebody else's."""
+    def pushed():
+        """Which of the images are the registry's."""
+        labels = '{{index .Config.Labels "from"}}'
+        return [docker("image", "inspect", "--format", labels, image) for image in images] == ["registry"] * 4
+
+    images = []
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: docker("rmi", "--force", *images))
+        registry = start_registry(stack, tmp_path)
+        each_compose.environment["TAG"] = tag = f"e2e-{registry.partition(':')[2]}"
+        images = [f"{PREFIX}/{name}:{tag}" for name in SERVICES]
+        said = each_compose("up", "--no-start").stdout
+        assert not re.search("pull|warn", said, re.IGNORECASE), said
+        assert not pushed()
+
+        (tmp_path / "Dockerfile").write_text("ARG IMAGE\nFROM $IMAGE\nLABEL from=registry\n")
+        for name in SERVICES:
+            images.append(f"{registry}/me/{name}:{tag}")
+            docker("build", "--build-arg", f"IMAGE={PREFIX}/{name}:{tag}", "--tag", images[-1], str(tmp_path))
+            docker("push", images[-1])
+        each_compose.down()
+        docker("rmi", *images)
+        del images[:4]
+        each_compose.environment.update({"REGISTRY": f"{registry}/me", "PULL_POLICY": "if_not_present"})
+        each_compose("pull", *SERVICES)
+        assert pushed()
+        each_compose("up", "--no-start")
+        assert pushed(), "they are not built"
+        each_compose("up", "--no-start", "--build")
+        assert not pushed(), "they are built, for those who changed something"
