@@ -1,6 +1,7 @@
 """The guides, and the text files as a newcomer gets them."""
 
 import os
+import pathlib
 import re
 import subprocess
 
@@ -26,6 +27,12 @@ def test_every_link_leads_somewhere(page):
         path = os.path.normpath(os.path.join(os.path.dirname(page), path)) if path else page
         assert os.path.exists(os.path.join(REPO, path)), target
         assert not anchor or anchor in anchors(path), target
+
+
+def test_the_lines_that_the_trainer_shows_exist():
+    named = re.findall(r"`(\w+::\w+)`", read("docs/trainer.md"))
+    code = "".join(path.read_text("utf-8") for path in pathlib.Path(REPO).glob("*/**/*.cpp") if "build" not in path.parts)
+    assert len(named) == 3 and [name for name in named if f" {name}(" not in code] == []
 
 
 def test_the_readme_is_one_page():
