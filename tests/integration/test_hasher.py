@@ -252,7 +252,7 @@ def test_time_in_the_queue_does_not_count_for_a_client_that_expects_100_continue
 
 @pytest.mark.parametrize("name, request_", [("rng", request_bytes("/1")), ("hasher", post(b"x"))],
                          ids=["rng", "hasher"])
-def test_so_many_of_100_requests_fail_after_the_delay_as_are_asked_for(name, request_):
+def test_the_percentage_that_was_asked_for_fails_after_the_delay(name, request_):
     def failures(percent, requests):
         with Service(name, FAIL_PERCENT=percent, DELAY_MS=20) as service:
             begun = time.monotonic()
