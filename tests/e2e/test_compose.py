@@ -257,9 +257,12 @@ def test_the_published_ports_can_be_set(each_compose):
 def test_images_are_built_here_unless_a_registry_and_a_pull_policy_are_named(each_compose, docker, tmp_path):
     """Without them no registry is asked, where the names may be somebody else's. What is built here is a label only."""
     def origins():
-        return {docker("image", "inspect", "--format", '{{index .Config.Labels "from"}}', image) for image in images}
+        return {docker("image", "inspect", "--format", '{{index .Config.Labels "e2e.from"}}', image) for image in images}
 
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nARG FROM=here\nLABEL from=$FROM\nCMD [\"/x\"]\n")
+    def remove():
+        docker("rmi", "--force", *set(docker("images", "--quiet", "--filter", "label=e2e.from").split()))
+
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nARG FROM=here\nLABEL e2e.from=$FROM\nCMD [\"/x\"]\n")
     (tmp_path / "small.yml").write_text(json.dumps({"services": {
         name: {"build": {"context": str(tmp_path), "dockerfile": "Dockerfile"}} for name in SERVICES}}))
     with contextlib.ExitStack() as stack:
@@ -267,17 +270,17 @@ def test_images_are_built_here_unless_a_registry_and_a_pull_policy_are_named(eac
         tag = f"e2e-{registry.partition(':')[2]}"
         each_compose.environment.update({"TAG": tag, "COMPOSE_FILE": f"docker-compose.yml:{tmp_path}/small.yml"})
         images = [f"{PREFIX}/{name}:{tag}" for name in SERVICES]
-        stack.callback(lambda: docker("rmi", "--force", *images))
+        stack.callback(remove)
         said = each_compose("up", "--no-start").stdout
         assert origins() == {"here"} and not re.search("pull|warn", said, re.IGNORECASE), said
         each_compose.down()
-        docker("rmi", *images)
+        remove()
 
         images[:] = [f"{registry}/me/{name}:{tag}" for name in SERVICES]
         for image in images:
             docker("build", "--build-arg", "FROM=there", "--tag", image, str(tmp_path))
             docker("push", image)
-        docker("rmi", *images)
+        remove()
         each_compose.environment.update({"REGISTRY": f"{registry}/me", "PULL_POLICY": "if_not_present"})
         each_compose("pull", *SERVICES)
         assert origins() == {"there"}
