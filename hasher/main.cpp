@@ -9,11 +9,11 @@ constexpr dockercoins::Program kProgram = {
     .name = "hasher",
     .summary = "SHA-256 over HTTP.",
     .variables =
-        "  PORT          port to listen on, 0: a free one (80)\n"
+        "  PORT          port to listen on, 0 picks a free one (80)\n"
         "  BIND_ADDRESS  address to listen on (::)\n"
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DELAY_MS      simulated work, milliseconds (100)\n"
-        "  FAIL_PERCENT  so many of 100 requests fail (0)\n"
+        "  FAIL_PERCENT  percentage of requests that fail (0)\n"
         "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
         "  DEBUG         y: debug log (unset)\n",
     .has_service_port = true,

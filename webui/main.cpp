@@ -10,7 +10,7 @@ constexpr dockercoins::Program kProgram = {
     .name = "webui",
     .summary = "the dashboard.",
     .variables =
-        "  PORT          port to listen on, 0: a free one (80)\n"
+        "  PORT          port to listen on, 0 picks a free one (80)\n"
         "  REDIS_URL     redis://[[user]:password@]host[:port][/db] (redis://redis:6379)\n"
         "  FILES_DIR     folder of the dashboard's files (/files)\n"
         "  ASSETS_DIR    folder of the chart library (/usr/share/javascript)\n"

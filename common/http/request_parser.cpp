@@ -163,8 +163,8 @@ int RequestParser::AddHeader() {
 }
 
 int RequestParser::EndHeaders() {
-  field_ = std::string();
-  value_ = std::string();
+  std::string().swap(field_);  // An assignment would keep its capacity.
+  std::string().swap(value_);
   parser_.upgrade = 0;  // Ignored: the request is served as it is.
   const bool in_chunks = (parser_.flags & F_CHUNKED) != 0;
   const bool has_length = (parser_.flags & F_CONTENT_LENGTH) != 0;

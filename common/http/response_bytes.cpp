@@ -59,7 +59,7 @@ ResponseBytes::ResponseBytes(httplib::Response response, const RequestRecord& re
   unsent_ = head + unsent_;  // Of just that size: an insert would double the capacity.
   if (!is_head) unsent_ += response_.body;
   response_.headers.clear();
-  response_.body = std::string();
+  std::string().swap(response_.body);  // An assignment would keep its capacity.
 }
 
 std::optional<std::string_view> ResponseBytes::Next() {

@@ -10,7 +10,8 @@ namespace dockercoins {
 SimulatedWork::SimulatedWork(std::chrono::milliseconds delay, unsigned fail_percent, Log& log)
     : delay_(delay), fail_percent_(fail_percent) {
   if (fail_percent == 0) return;
-  log.Warning("FAIL_PERCENT=" + std::to_string(fail_percent) + ": so many of 100 requests fail on purpose");
+  const std::string percent = std::to_string(fail_percent);
+  log.Warning("FAIL_PERCENT=" + percent + ": " + percent + " % of the requests fail on purpose");
 }
 
 bool SimulatedWork::Do(httplib::Response& response, const std::stop_token& cut) const {

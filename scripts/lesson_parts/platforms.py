@@ -16,7 +16,7 @@ from lesson_parts.measuring import seconds_of_get
 from lesson_parts.model import DEFAULT_DELAY_MS, Delays, LessonError, Rngs
 from lesson_parts.words import in_words
 
-DEFAULT_URL = "http://localhost:8000"  # where docker-compose.yml publishes the web UI
+DEFAULT_URL = f"http://localhost:{os.environ.get('PUBLISH_WEBUI') or 8000}"  # where docker-compose.yml publishes it
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ROLLOUT_SECONDS = 120  # a node may have to pull the image; an original worker takes 30 s to end
 

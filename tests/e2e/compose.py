@@ -1,14 +1,16 @@
 """docker-compose, old and new, as a user calls it."""
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import urllib.error
 import urllib.request
 
 import docker_engine
-from harness import eventually
+from harness import eventually, free_port
 
 SERVICES = ("rng", "hasher", "worker", "webui")
 PREFIX = "dockercoins-cpp"
@@ -63,6 +65,33 @@ def run(*command, timeout=300, check=True, **options):
     if check and result.returncode:
         raise AssertionError(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout[-5000:]}")
     return result
+
+
+@contextlib.contextmanager
+def running(command, log):
+    with open(log, "wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def start_registry(stack, folder, *inside):
+    """host:port of a registry, Debian's docker-registry. Started by the command `inside`, until the stack ends."""
+    run("apt-get", "download", "docker-registry", cwd=folder)
+    [package] = folder.glob("docker-registry_*.deb")
+    run("dpkg-deb", "-x", str(package), str(folder / "package"))
+    address = f"localhost:{free_port()}"
+    settings = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+                "http": {"addr": address}}
+    (folder / "registry.yml").write_text(json.dumps(settings))
+    process = stack.enter_context(running([*inside, folder / "package/usr/bin/docker-registry", "serve",
+                                           folder / "registry.yml"], folder / "registry.log"))
+    eventually(lambda: process.poll() is not None or "listening on" in (folder / "registry.log").read_text(), 20)
+    assert process.poll() is None, (folder / "registry.log").read_text()
+    return address
 
 
 def build_args(*prefix):

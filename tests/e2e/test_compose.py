@@ -6,6 +6,7 @@ DOCKERCOINS_FIGURE_SECONDS is how long scripts/lesson measures each number of wo
 workers and a few percent of tolerance. From 120 on, the promised 2 % are asserted.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -17,8 +18,9 @@ import time
 
 import pytest
 
-from compose import SERVICES, ask_prometheus, await_mining, await_targets, get, hashes, read, run
-from harness import eventually
+from compose import (PREFIX, SERVICES, ask_prometheus, await_mining, await_targets, get, hashes, read, run,
+                     start_registry)
+from harness import eventually, free_port
 
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 8)
 ROOM = 0.02 if SECONDS >= 120 else 0.05
@@ -227,3 +229,62 @@ def test_the_lesson_on_compose_2(compose_2, project, docker, figure):
         compose_2.down()
         del compose_2.environment["COMPOSE_FILE"]
     assert docker("ps", "--all", "--filter", f"label=com.docker.compose.project={compose_2.project}", "--quiet") == ""
+
+
+@pytest.fixture(params=["compose_1", "compose_2"])
+def each_compose(request, project):
+    """One Compose and then the other, with nothing running. Its environment may be changed."""
+    compose = request.getfixturevalue(request.param)
+    before = dict(compose.environment)
+    compose.down()
+    yield compose
+    compose.down()
+    compose.environment.clear()
+    compose.environment.update(before)
+
+
+def test_the_published_ports_can_be_set(each_compose):
+    ports = {name: free_port() for name in ("webui", "rng", "hasher")}
+    each_compose.environment.update({f"PUBLISH_{name.upper()}": str(port) for name, port in ports.items()})
+    each_compose("up", "-d")
+    for name, port in ports.items():
+        eventually(lambda url=f"http://localhost:{port}/": get(url)[0] == 200, 20, what=name)
+    assert not any(is_listening(port) for port in (8000, 8001, 8002))
+    shown = each_compose.lesson("--workers", "1", "--seconds", "6")
+    assert shown.returncode != 2, shown.stderr
+
+
+def test_images_are_built_here_unless_a_registry_and_a_pull_policy_are_named(each_compose, docker, tmp_path):
+    """Without them no registry is asked, where the names may be somebody else's. What is built here is a label only."""
+    def origins():
+        return {docker("image", "inspect", "--format", '{{index .Config.Labels "e2e.from"}}', image) for image in images}
+
+    def remove():
+        docker("rmi", "--force", *set(docker("images", "--quiet", "--filter", "label=e2e.from").split()))
+
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nARG FROM=here\nLABEL e2e.from=$FROM\nCMD [\"/x\"]\n")
+    (tmp_path / "small.yml").write_text(json.dumps({"services": {
+        name: {"build": {"context": str(tmp_path), "dockerfile": "Dockerfile"}} for name in SERVICES}}))
+    with contextlib.ExitStack() as stack:
+        registry = start_registry(stack, tmp_path)
+        tag = f"e2e-{registry.partition(':')[2]}"
+        each_compose.environment.update({"TAG": tag, "COMPOSE_FILE": f"docker-compose.yml:{tmp_path}/small.yml"})
+        images = [f"{PREFIX}/{name}:{tag}" for name in SERVICES]
+        stack.callback(remove)
+        said = each_compose("up", "--no-start").stdout
+        assert origins() == {"here"} and not re.search("pull|warn", said, re.IGNORECASE), said
+        each_compose.down()
+        remove()
+
+        images[:] = [f"{registry}/me/{name}:{tag}" for name in SERVICES]
+        for image in images:
+            docker("build", "--build-arg", "FROM=there", "--tag", image, str(tmp_path))
+            docker("push", image)
+        remove()
+        each_compose.environment.update({"REGISTRY": f"{registry}/me", "PULL_POLICY": "if_not_present"})
+        each_compose("pull", *SERVICES)
+        assert origins() == {"there"}
+        each_compose("up", "--no-start")
+        assert origins() == {"there"}, "they are not built"
+        each_compose("up", "--no-start", "--build")
+        assert origins() == {"here"}, "they are built, for those who have changed something"

@@ -5,31 +5,18 @@ import json
 import os
 import pathlib
 import shutil
-import signal
-import subprocess
 import tarfile
 import tempfile
 
 import pytest
 
-from compose import PREFIX, SERVICES, run
-from harness import eventually, free_port
+from compose import PREFIX, SERVICES, run, running, start_registry
+from harness import eventually
 
 pytestmark = pytest.mark.release
 
 TAG = "v1.0.0"
 OTHERS = ("redis:7.2.11-alpine", "prom/prometheus:v3.5.0", "jpetazzo/shpod:latest")
-
-
-@contextlib.contextmanager
-def running(command, log):
-    with open(log, "wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
 
 
 class EmptyEngine:
@@ -88,19 +75,7 @@ def empty(environment, stack, network):
 
 @pytest.fixture
 def registry(network, stack, tmp_path):
-    """host:port of a registry, Debian's docker-registry."""
-    run("apt-get", "download", "docker-registry", cwd=tmp_path)
-    [package] = tmp_path.glob("docker-registry_*.deb")
-    run("dpkg-deb", "-x", str(package), str(tmp_path / "package"))
-    address = f"localhost:{free_port()}"
-    settings = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
-                "http": {"addr": address}}
-    (tmp_path / "registry.yml").write_text(json.dumps(settings))
-    process = stack.enter_context(running([*network, tmp_path / "package/usr/bin/docker-registry", "serve",
-                                           tmp_path / "registry.yml"], tmp_path / "registry.log"))
-    eventually(lambda: process.poll() is not None or "listening on" in (tmp_path / "registry.log").read_text(), 20)
-    assert process.poll() is None, (tmp_path / "registry.log").read_text()
-    return address
+    return start_registry(stack, tmp_path, *network)
 
 
 def unpack(bundle, folder):

@@ -268,7 +268,7 @@ def test_four_uploads_of_64_mib_delay_another_client_by_less_than_50_ms(hasher):
 
 @pytest.mark.parametrize("name, request_", [("rng", request_bytes("/1")), ("hasher", post(b"x"))],
                          ids=["rng", "hasher"])
-def test_so_many_of_100_requests_fail_after_the_delay_as_are_asked_for(name, request_):
+def test_the_percentage_that_was_asked_for_fails_after_the_delay(name, request_):
     def failures(percent, requests):
         with Service(name, FAIL_PERCENT=percent, DELAY_MS=20) as service:
             begun = time.monotonic()
@@ -276,7 +276,7 @@ def test_so_many_of_100_requests_fail_after_the_delay_as_are_asked_for(name, req
             assert time.monotonic() - begun >= 0.02 * requests
             assert ask(service.port, request_bytes("/")).status == 200
             said = [line for line in service.lines if line.startswith("WARNING")]
-            assert said == ([f"WARNING:{name}:FAIL_PERCENT={percent}: so many of 100 requests fail on purpose"]
+            assert said == ([f"WARNING:{name}:FAIL_PERCENT={percent}: {percent} % of the requests fail on purpose"]
                             if percent else [])
         assert {answer.body for answer in answers if answer.status != 200} <= {
             b"500 Internal Server Error: FAIL_PERCENT asks for it\n"}

@@ -21,11 +21,11 @@ from harness import (BIN, EMULATED, LAUNCHER, NAMESPACES, OWN_NETWORK, PATH, Ser
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
-PORT = "port to listen on, 0: a free one (80)"
+PORT = "port to listen on, 0 picks a free one (80)"
 ADDRESS = "address to listen on (::)"
 ADMIN_PORT = "port for /healthz, /readyz and /metrics, 0: none (9797)"
 REDIS_URL = "redis://[[user]:password@]host[:port][/db] (redis://redis:6379)"
-FAULTS = {"FAIL_PERCENT": "so many of 100 requests fail (0)"}
+FAULTS = {"FAIL_PERCENT": "percentage of requests that fail (0)"}
 LAST = {"IGNORE_TERM": "y: TERM and INT are ignored (unset)", "DEBUG": "y: debug log (unset)"}
 
 # What a program does, and the settings in its --help.

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 
 import yaml
 
@@ -13,6 +14,11 @@ LESSONS = sorted(os.path.relpath(path, REPO) for path in glob.glob(f"{REPO}/less
 def read(path):
     with open(os.path.join(REPO, path), encoding="utf-8") as file:
         return file.read()
+
+
+def with_defaults(text):
+    """A Compose or stack file as it is while no variable is set."""
+    return re.sub(r"\$\{\w+-([^}]*)\}", r"\1", text)
 
 
 def objects(path):

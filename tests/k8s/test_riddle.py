@@ -12,12 +12,12 @@ from manifests import REPO, read
 TELLING = re.compile(r"one (request |client )?at a time|saturat|in order of arrival|more rng|"
                      r"\brng\b[^|]{0,60}\b(bottleneck|queues?|slow|busy|the limit|waits?|serial|in line)\b|"
                      r"\b(bottleneck|queues?|slow|busy|waits?|serial\w*)\b[^|?]{0,30}\brng\b", re.IGNORECASE)
-ASKING = ["README.md", "docker-compose.yml", "stacks/dockercoins.yml", "Tiltfile", "kustomization.yaml",
-          "k8s/dockercoins.yaml", "scripts/up", *sorted(
+ASKING = ["README.md", "docs/troubleshooting.md", "docker-compose.yml", "stacks/dockercoins.yml", "Tiltfile",
+          "kustomization.yaml", "k8s/dockercoins.yaml", "scripts/up", *sorted(
               os.path.relpath(path, REPO) for part in ("webui/files/*", "*/Dockerfile", "*/main.cpp")
               for path in glob.glob(f"{REPO}/{part}"))]
-SPOILERS = ["docs/trainer.md", "docs/reference.md", "docs/robustness.md", "CONTRIBUTING.md", "prometheus/rules.yml",
-            "scripts/lesson", "docs/make_pictures.py", *sorted(
+SPOILERS = ["docs/trainer.md", "docs/hints.md", "docs/reference.md", "docs/robustness.md", "CONTRIBUTING.md",
+            "prometheus/rules.yml", "scripts/lesson", "docs/make_pictures.py", *sorted(
                 os.path.relpath(path, REPO) for part in ("scripts/lesson_parts/*.py", "lessons/*")
                 for path in glob.glob(f"{REPO}/{part}"))]
 
@@ -42,3 +42,8 @@ def test_what_tells_the_answer_says_so_first(path):
 
 def test_the_phrases_are_those_that_tell_it():
     assert TELLING.search("# never waits in rng's queue") and TELLING.search(shown("docs/reference.md"))
+
+
+def test_only_the_last_hint_is_the_answer():
+    *hints, answer = shown("docs/hints.md").split("<details>")[1:]
+    assert len(hints) == 4 and TELLING.search(answer) and not any(map(TELLING.search, hints))

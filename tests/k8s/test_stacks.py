@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from manifests import read
+from manifests import read, with_defaults
 
 PARTS = {"dockercoins.yml": {"rng", "hasher", "webui", "redis", "worker"},
          "dockercoins+healthcheck.yml": {"rng", "hasher", "webui"}, "dockercoins+prometheus.yml": {"prometheus"}}
@@ -21,7 +21,8 @@ def test_a_stack_has_composes_images_and_ports_and_only_what_every_parser_of_sta
     assert stack["version"] == "3.8" and set(stack) <= {"version", "services", "configs"}
     assert set(stack["services"]) == PARTS[name]
     for service, each in stack["services"].items():
-        assert (each["image"], each.get("ports")) == (compose[service]["image"], compose[service].get("ports"))
+        ports = [with_defaults(port) for port in compose[service].get("ports", [])]
+        assert (each["image"], each.get("ports", [])) == (compose[service]["image"], ports)
         assert each.get("command") == compose[service].get("command")
         assert set(each) <= {"image", "ports", "command", "volumes", "configs", "healthcheck", "deploy"}
         assert {volume["type"] for volume in each.get("volumes", [])} <= {"tmpfs"}

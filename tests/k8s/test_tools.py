@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from manifests import MAIN, objects, read
+from manifests import MAIN, objects, read, with_defaults
 
 PROGRAMS = ("rng", "hasher", "webui", "worker")
 IMAGES = {f"dockercoins-cpp/{name}": f"{name}/Dockerfile" for name in PROGRAMS}
@@ -26,7 +26,7 @@ def test_tilt_builds_each_image_from_all_that_its_dockerfile_copies():
         sources = {source for line in copied for source in line.split()[:-1]}
         assert len(sources) >= 5
         assert {source for source in sources if not any(f"{source}/".startswith(f"{path}/") for path in only)} == set()
-    ports = yaml.safe_load(read("docker-compose.yml"))["services"]
+    ports = yaml.safe_load(with_defaults(read("docker-compose.yml")))["services"]
     assert forwards == {name: ports[name]["ports"][0] for name in PROGRAMS if "ports" in ports[name]}
     assert all(("Deployment", name) in objects(MAIN) for name in forwards)
 

@@ -1,0 +1,49 @@
+"""The guides, and the text files as a newcomer gets them."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from manifests import REPO, read
+
+
+PAGES = sorted(name for folder in ("", "docs/") for name in
+               (folder + each for each in os.listdir(os.path.join(REPO, folder))) if name.endswith(".md"))
+
+
+def anchors(page):
+    """What GitHub calls the headings of a page."""
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+            for title in re.findall(r"^#+ (.*)$", read(page), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]*#?[^)]*)\)", read(page)):
+        path, _, anchor = target.partition("#")
+        path = os.path.normpath(os.path.join(os.path.dirname(page), path)) if path else page
+        assert os.path.exists(os.path.join(REPO, path)), target
+        assert not anchor or anchor in anchors(path), target
+
+
+def test_the_lines_that_the_trainer_shows_exist():
+    named = re.findall(r"`(\w+::\w+)`", read("docs/trainer.md"))
+    sources = (path for path in pathlib.Path(REPO).glob("*/**/*.cpp") if "build" not in path.parts)
+    code = "".join(path.read_text("utf-8") for path in sources)
+    assert len(named) == 3 and [name for name in named if f" {name}(" not in code] == []
+
+
+def test_the_readme_is_one_page():
+    assert len(read("README.md").split()) < 900
+
+
+@pytest.mark.skipif(not os.path.exists(f"{REPO}/.git"), reason="not a clone")
+def test_a_clone_on_windows_has_no_carriage_return(tmp_path):
+    """Git for Windows sets core.autocrlf. A script with CRLF does not start in an image."""
+    subprocess.run(["git", "-c", "core.autocrlf=true", "-c", "safe.directory=*", "checkout-index", "--all",
+                    f"--prefix={tmp_path}/"], cwd=REPO, timeout=60, check=True)
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".png"]
+    assert len(files) > 100 and [path.name for path in files if b"\r" in path.read_bytes()] == []
