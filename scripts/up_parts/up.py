@@ -11,21 +11,15 @@ import argparse
 import contextlib
 import ctypes
 import os
+import re
 import selectors
 import signal
 import subprocess
 import sys
 import time
 
-COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 PR_SET_PDEATHSIG = 1
 prctl = ctypes.CDLL(None).prctl
-
-
-def fail(reason):
-    with contextlib.suppress(OSError):
-        print(f"up: {reason}", file=sys.stderr, flush=True)
-    sys.exit(1)
 
 
 class Services:
@@ -50,6 +44,7 @@ class Services:
         for name, process in running:
             if name != "redis" or len(running) == 1:
                 process.terminate()
+        if running:
             signal.alarm(3)
 
     def kill(self, *_):
@@ -69,7 +64,7 @@ class Services:
             return
         prefix = f"{name:{self._name_width}} | "
         if os.isatty(1):
-            prefix = f"\033[{COLOURS[len(self._running()) % len(COLOURS)]}m{prefix}\033[0m"
+            prefix = f"\033[{31 + len(self._running()) % 6}m{prefix}\033[0m"
         # In a session of its own, what a terminal sends to all its processes does not reach it.
         process = subprocess.Popen(
             command, env={**os.environ, **settings}, start_new_session=True, preexec_fn=prepare,
@@ -165,34 +160,30 @@ def serve(services, workers, ports):
     services.show_to_the_end()
 
 
-def number(text, most):
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text}: a whole number from 1 to {most} is expected")
-
-
 def parse():
+    """(number of workers, whether to install without asking, {service: port})"""
     parser = argparse.ArgumentParser(
         prog="scripts/up", usage="scripts/up [--workers N] [--yes]", description=__doc__, allow_abbrev=False,
         add_help=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.error = lambda message: parser.exit(2, f"up: {message}; see scripts/up --help\n")
-    parser.add_argument("--workers", type=lambda text: number(text, 1000), default=1, metavar="N",
-                        help="number of workers (default 1)")
+    parser.add_argument("--workers", default="1", metavar="N", help="number of workers (default 1)")
     parser.add_argument("--yes", action="store_true", help="install without asking")
     parser.add_argument("--help", action="help", help="this text")
-    options, ports = parser.parse_args(), {}
-    for name, default in (("rng", "8001"), ("hasher", "8002"), ("webui", "8000")):
-        setting = f"PUBLISH_{name.upper()}"
-        try:
-            ports[name] = number(os.environ.get(setting) or default, 65535)
-        except argparse.ArgumentTypeError as error:
-            parser.error(f"{setting}={error}")
-    return options, ports
+    options = parser.parse_args()
+
+    def number(setting, value, most):
+        if not re.fullmatch("[0-9]{1,5}", value) or not 1 <= int(value) <= most:
+            parser.error(f"{setting} {value}: a whole number from 1 to {most} is expected")
+        return int(value)
+
+    return number("--workers", options.workers, 1000), options.yes, {
+        name: number(setting, os.environ.get(setting) or default, 65535) for name, setting, default in (
+            ("rng", "PUBLISH_RNG", "8001"), ("hasher", "PUBLISH_HASHER", "8002"), ("webui", "PUBLISH_WEBUI", "8000"))}
 
 
 def main():
-    options, ports = parse()
-    services = Services(len(f"worker_{options.workers}"))
+    workers, yes, ports = parse()
+    services = Services(len(f"worker_{workers}"))
     signal.signal(signal.SIGALRM, services.kill)
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(each) != signal.SIG_IGN:  # as under nohup
@@ -200,15 +191,14 @@ def main():
     used = listening()
     for name, port in ports.items():
         if port in used:
-            fail(f"port {port}, which {name} needs, is taken by another program")
+            sys.exit(f"up: port {port}, which {name} needs, is taken by another program")
         used.add(port)
-    if run(services, "scripts/install-deps", *["--yes"] * options.yes, "build", "run"):
+    if run(services, "scripts/install-deps", *["--yes"] * yes, "build", "run"):
         sys.exit(1)  # it has said why
     if not build(services):
-        fail("the build failed; its output above says why")
-    serve(services, options.workers, ports)
-    if services.reason:
-        fail(services.reason)
+        sys.exit("up: the build failed; its output above says why")
+    serve(services, workers, ports)
+    sys.exit(services.reason and f"up: {services.reason}")
 
 
 main()

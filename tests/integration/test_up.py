@@ -281,8 +281,8 @@ NUMBER = "a whole number from 1 to {} is expected"
 
 @pytest.mark.parametrize("args, settings, said", [
     (["now"], {}, "unrecognized arguments: now"), (["--workers"], {}, "argument --workers: expected one argument"),
-    *((["--workers", value], {}, f"argument --workers: {value}: {NUMBER.format(1000)}") for value in ("0", "1.5", "1001")),
-    *(([], {"PUBLISH_RNG": value}, f"PUBLISH_RNG={value}: {NUMBER.format(65535)}") for value in ("0", "x", "65536"))])
+    *((["--workers", value], {}, f"--workers {value}: {NUMBER.format(1000)}") for value in ("0", "1.5", "1001")),
+    *(([], {"PUBLISH_RNG": value}, f"PUBLISH_RNG {value}: {NUMBER.format(65535)}") for value in ("0", "x", "65536"))])
 def test_a_bad_option_is_one_clear_line_and_status_2(tmp_path, args, settings, said):
     with Up(tmp_path, *args, **settings) as up:
         assert (up.end(), up.lines, up.errors) == (2, [], [f"up: {said}; see scripts/up --help"])
