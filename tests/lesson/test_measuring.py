@@ -1,4 +1,4 @@
-"""Speed and graph of a counter whose speed is known, and how the counter is read."""
+"""Speed of a counter whose speed is known, and how the counter is read."""
 
 import random
 import statistics
