@@ -1,5 +1,6 @@
 """Spoiler: this computes the answer. Predicts speed and response times from the services' simulated work."""
 
+import collections
 import dataclasses
 import functools
 import heapq
@@ -33,11 +34,8 @@ class Rngs:
         return f"{self.replicas} rng" + (f" with CONCURRENCY={self.concurrency}" if self.concurrency > 1 else "")
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    speed: float  # hashes/s
-    rng: float  # seconds that GET / takes at rng
-    saturated: bool  # rng is never idle, so more workers add nothing
+# hashes/s; seconds that GET / takes at rng; whether rng is never idle, so that more workers add nothing
+Prediction = collections.namedtuple("Prediction", "speed rng saturated")
 
 
 @functools.cache

@@ -79,22 +79,19 @@ class Compose(Platform):
 
     def __init__(self, _options):
         super().__init__()
-        files = ("docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml")
-        here = os.environ.get("COMPOSE_FILE") or any(os.path.exists(name) for name in files)
-        self._folder = os.getcwd() if here else REPOSITORY
-        commands = [command for command in (["docker", "compose"], ["docker-compose"]) if shutil.which(command[0])
-                    and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0]
-        self._command = commands[0] if commands else ["docker-compose"]
-        webui = self._run(*self._command, "ps", "-q", "webui").split() if commands else []
+        compose_2 = shutil.which("docker") and subprocess.run(
+            ["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+        self._command = ["docker", "compose"] if compose_2 else ["docker-compose"]
+        webui = self._run(*self._command, "ps", "-q", "webui").split()
         if not webui:
-            raise LessonError(f"The application does not run in {self._folder}: start it with "
-                              f"'{' '.join(self._command)} up -d' (if it runs on Kubernetes, add -n or -n NAMESPACE)")
+            raise LessonError(f"The application does not run in {REPOSITORY}: start it with '{' '.join(self._command)} up "
+                              "-d' (if it runs on Kubernetes, add -n or -n NAMESPACE)")
         self._project = self._run("docker", "inspect", "--format",
                                   '{{index .Config.Labels "com.docker.compose.project"}}', webui[0]).strip()
         self.where = f"Compose, project {self._project}"
 
     def _run(self, *command):
-        return run_command(*command, folder=self._folder)
+        return run_command(*command, folder=REPOSITORY)
 
     def _containers(self, name):
         """The running containers that have that name in a network, also those of a service called otherwise."""
@@ -138,19 +135,11 @@ class Kubernetes(Platform):
             raise LessonError("kubectl is not installed.")
         super().__init__()
         self._ports = {}  # of this machine, which are forwarded, by service
-        self._kubectl = ["kubectl"]
         # Kept until the end, even if the current context changes. (In a pod there is none.)
-        context = self._config("current-context")
-        if context:
-            self._kubectl.append(f"--context={context}")
-        namespace = options.namespace or self._config("view", "--minify", "--output=jsonpath={..namespace}")
-        if namespace:
-            self._kubectl.append(f"--namespace={namespace}")
-        self.where = f"Kubernetes,{f' context {context},' if context else ''} namespace {namespace or 'default'}"
-
-    def _config(self, *words):
-        result = subprocess.run([*self._kubectl, "config", *words], capture_output=True, text=True, check=False)
-        return result.stdout.strip()
+        context = subprocess.run(["kubectl", "config", "current-context"], capture_output=True, text=True, check=False).stdout
+        options = {"context": context.strip(), "namespace": options.namespace}
+        self._kubectl = ["kubectl", *(f"--{name}={value}" for name, value in options.items() if value)]
+        self.where = " ".join(self._kubectl)
 
     def _run(self, *words):
         return run_command(*self._kubectl, *words)

@@ -1,4 +1,4 @@
-"""What scripts/lesson makes of an application's containers. (For real: test_compose.py and test_kubernetes.py in tests/e2e.)"""
+"""What scripts/lesson makes of an application's containers. (For real: test_compose.py and test_kubernetes.py.)"""
 
 import json
 import subprocess
@@ -62,6 +62,7 @@ def test_where_nothing_runs_it_says_where_it_looked(answers, kubernetes):
     del answers[f"{KUBECTL} get deployment worker --output=json"]
     with pytest.raises(LessonError, match=f"^'{KUBECTL} get deployment worker --output=json' failed: Error: not found$"):
         kubernetes.workers()
+    answers |= {"docker compose version": "", "docker compose ps -q webui": ""}
     with pytest.raises(LessonError, match=r"The application does not run in .*\(if it runs on Kubernetes, add -n "):
         platforms.Compose(lesson.parse([]))
 

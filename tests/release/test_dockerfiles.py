@@ -1,4 +1,4 @@
-"""The four Dockerfiles are one text: each builder takes a Dockerfile in the service's folder, and none can include another."""
+"""The four Dockerfiles are one text. (Each builder wants a whole file, and none can include another.)"""
 
 from waiting import REPO
 
