@@ -1,6 +1,8 @@
 """Spoiler: this measures the answer. Reads the counter, the response times and the services' metrics."""
 
+import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -8,21 +10,14 @@ import random
 import statistics
 import threading
 import time
-import urllib.parse
+import urllib.request
 
 from lesson_parts.model import Delays, LessonError, Rngs, predict, queue_speed
-from lesson_parts.words import count
 
 READING_EVERY = 0.03  # seconds between two readings of the counter
-GRAPH_VALUES = 6  # enough to show the 4 - 4 - 4 - 0 of one worker
+WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """The counter as webui's /json gives it."""
-
-    now: float  # Unix seconds, the server's
-    hashes: int
+Reading = collections.namedtuple("Reading", "now hashes")  # as webui's /json: Unix seconds, the server's; the counter
 
 
 @dataclasses.dataclass
@@ -34,7 +29,6 @@ class Step:
     speed: float  # hashes/s; None if the counter did not move
     rng: float  # seconds that GET / took at rng, on average
     hasher: float
-    graph: list = ()
     rngs: Rngs = Rngs()
 
     @property
@@ -42,53 +36,39 @@ class Step:
         return predict(self.workers, self.delays, self.rngs)
 
 
-def http_get(url, timeout):
-    """Body of GET `url`; raises OSError or http.client.HTTPException."""
-    parts = urllib.parse.urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout)
-    try:
-        connection.request("GET", parts.path or "/", headers={"Connection": "close"})
-        answer = connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            reason = body.decode("utf-8", "replace").strip()
-            raise OSError(f"status {answer.status} {answer.reason}{': ' if reason else ''}{reason}")
-        return body
-    finally:
-        connection.close()
-
-
-def seconds_of_get(url, timeout):
-    """How long GET `url` takes; raises as http_get does."""
+def get(url, timeout):
+    """(body, seconds) of GET `url`; raises LessonError."""
     start = time.monotonic()
-    http_get(url, timeout)
-    return time.monotonic() - start
+    try:
+        with WITHOUT_PROXY.open(url, timeout=timeout) as response:
+            return response.read(), time.monotonic() - start
+    except (OSError, http.client.HTTPException) as error:
+        raise LessonError(f"{url} does not respond: {getattr(error, 'reason', error)}") from error
 
 
 def read_counter(url):
-    """The counter now, as a Reading. Raises OSError, also when the response is not webui's."""
+    """The counter now, as a Reading. Raises LessonError, also when the response is not webui's."""
+    body, _ = get(f"{url.rstrip('/')}/json", timeout=5)
     try:
-        data = json.loads(http_get(url.rstrip("/") + "/json", timeout=5))
+        data = json.loads(body)
         return Reading(float(data["now"]), int(data["hashes"] or 0))
-    except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        raise OSError(f"not a response of DockerCoins' web UI ({error!r})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LessonError(f"{url} is not DockerCoins' web UI ({error!r})") from error
 
 
-def read_counter_for(url, seconds, progress, patience=5.0):
+def read_counter_for(url, seconds, patience=5.0):
     """Reads the counter many times a second, for `seconds`; returns a list of Readings."""
     readings = []
     start = last_good = time.monotonic()
-    while (elapsed := time.monotonic() - start) < seconds:
+    while time.monotonic() - start < seconds:
         try:
             readings.append(read_counter(url))
             last_good = time.monotonic()
-        except OSError as error:
+        except LessonError:
             if time.monotonic() - last_good > patience:
-                raise LessonError(f"The web UI at {url} stopped answering: {error}") from error
+                raise
         if len(readings) > 1 and readings[-1].hashes < readings[-2].hashes:
             raise LessonError("The counter went backwards: Redis was restarted or emptied. Try again.")
-        progress(elapsed, readings)
         time.sleep(READING_EVERY)
     return readings
 
@@ -118,115 +98,49 @@ def counter_rate(readings, workers):
     return windows * width / elapsed if elapsed > 0 else None
 
 
-def graph(readings):
-    """The graph of a browser that reads the counter once a second: hashes per second, rounded."""
-    if not readings:
-        return []
-    drawn = []
-    previous = readings[0]
-    for second in range(1, GRAPH_VALUES + 1):
-        due = readings[0].now + second
-        if readings[-1].now < due - READING_EVERY:
-            break
-        current = min(readings, key=lambda reading: abs(reading.now - due))
-        if current.now <= previous.now:
-            break
-        drawn.append(round((current.hashes - previous.hashes) / (current.now - previous.now)))
-        previous = current
-    return drawn
-
-
-class Prober:
+class Prober(threading.Thread):
     """Sends GET / to a service at random moments, as httping would, and records the response times."""
 
     def __init__(self, url):
-        self._url = url
-        self._times = []
-        self._failure = "no response"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__(daemon=True)
+        self._url, self._times, self._enough = url, [], threading.Event()
+        self.start()
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-
-    def _run(self):
-        while not self._stop.wait(random.uniform(0.1, 0.5)):
-            try:
-                self._times.append(seconds_of_get(self._url, timeout=600))
-            except (OSError, http.client.HTTPException) as error:
-                self._failure = error
+    def run(self):
+        while not self._enough.wait(random.uniform(0.1, 0.5)):
+            with contextlib.suppress(LessonError):
+                self._times.append(get(self._url, timeout=600)[1])
 
     def seconds(self, patience, average=statistics.fmean):
-        """The average response time; waits up to `patience` for a request in progress."""
-        self._stop.set()
-        self._thread.join(patience)
+        """The average response time; ends the probing, and waits up to `patience` for a request in progress."""
+        self._enough.set()
+        self.join(patience)
         if not self._times:
-            raise LessonError(f"The response time of {self._url} could not be measured: {self._failure}")
+            raise LessonError(f"{self._url} does not respond.")
         return average(list(self._times))
 
 
-def measure(application, workers, seconds, delays, rngs, detour, screen):
+def measure(application, workers, seconds, delays, rngs, detour):
     """Measures the application while it has that many workers; returns a Step."""
-    name = count(workers, "worker")
     predicted = predict(workers, delays, rngs)
-    screen.begin(f"{name}: measuring for {seconds:g} s")
     # Each new worker does two loops and reports once before the measurement, so that the start does not count.
-    read_counter_for(application.url, 1.5 + 2 * workers / predicted.speed,
-                     lambda elapsed, _: screen.progress(f"{name}: waiting for a steady speed"))
-
-    def show(elapsed, readings):
-        measured = counter_rate(readings, workers)
-        screen.progress(f"{name}: {elapsed:.0f} of {seconds:g} s"
-                        + (f", {measured:.2f} hashes/s so far" if measured is not None else ""))
-
-    with Prober(application.address("rng")) as at_rng, Prober(application.address("hasher")) as at_hasher:
-        readings = read_counter_for(application.url, seconds, show)
-        # hasher responds within a millisecond. The median ignores a response that the scheduler delayed.
-        rng = at_rng.seconds(2 + 3 * predicted.rng)
-        hasher = at_hasher.seconds(2, statistics.median)
-        return Step(workers, delays, counter_rate(readings, workers), max(0.0, rng - detour),
-                    max(0.0, hasher - detour), graph(readings), rngs)
+    read_counter_for(application.url, 1.5 + 2 * workers / predicted.speed)
+    at_rng, at_hasher = Prober(application.address("rng")), Prober(application.address("hasher"))
+    readings = read_counter_for(application.url, seconds)
+    rng = at_rng.seconds(2 + 3 * predicted.rng) - detour
+    # hasher responds within a millisecond. The median ignores a response that the scheduler delayed.
+    hasher = at_hasher.seconds(2, statistics.median) - detour
+    return Step(workers, delays, counter_rate(readings, workers), max(0.0, rng), max(0.0, hasher), rngs)
 
 
 # ------------------------------------------------------------------------------------ from inside: metrics
 
 
-@dataclasses.dataclass(frozen=True)
-class Metrics:
-    """The metrics of one container at one moment."""
+class Explanation(collections.namedtuple("Explanation", "workers rngs speed utilisation work rng hasher redis queue service")):
+    """Where the time of one hash goes: average seconds, of which rng's `queue` and `service` are parts of `rng`.
 
-    at: float  # time.monotonic()
-    samples: dict  # values by name and labels, as Prometheus writes them: 'up{job="rng"}'
-
-    @staticmethod
-    def parse(at, text):
-        lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
-        return Metrics(at, {name: float(value) for name, _, value in lines})
-
-    def sum(self, name, labels=""):
-        """Over all series of that name whose labels contain `labels`."""
-        return sum(value for series, value in self.samples.items()
-                   if series.partition("{")[0] == name and labels in series)
-
-
-@dataclasses.dataclass(frozen=True)
-class Explanation:
-    """Where the time of one hash goes: average seconds."""
-
-    workers: int
-    rngs: Rngs
-    speed: float  # hashes/s
-    work: float
-    rng: float
-    hasher: float
-    redis: float
-    queue: float  # of rng: in its queue
-    service: float  # of rng: in service
-    utilisation: float  # of rng: share of the time in which it serves, 0 to 1
+    speed: hashes/s; utilisation: share of the time in which rng serves, 0 to 1.
+    """
 
     @property
     def hash(self):
@@ -238,15 +152,14 @@ class Explanation:
 
 
 def read_metrics(application, service):
-    """Metrics of a service's containers, by name. They are read in parallel, because each takes a while."""
+    """{container: {name and labels, as Prometheus writes them: value}}"""
     def read(container):
-        begun = time.monotonic()
-        text = application.metrics(service, container)
-        return container, Metrics.parse((begun + time.monotonic()) / 2, text)
+        lines = application.metrics(service, container).splitlines()
+        parts = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+        return container, {name: float(value) for name, _, value in parts}
 
-    containers = application.containers(service)
-    with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
-        return dict(pool.map(read, containers))
+    with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:  # each takes a while
+        return dict(pool.map(read, application.containers(service)))
 
 
 class Growth:
@@ -255,28 +168,20 @@ class Growth:
     def __init__(self, before, after):
         self._pairs = [(before[container], after[container]) for container in after if container in before]
 
-    def __bool__(self):
-        return bool(self._pairs)
-
     def of(self, name, labels=""):
-        return sum(after.sum(name, labels) - before.sum(name, labels) for before, after in self._pairs)
-
-    def per_second(self, name, labels=""):
-        """Uses each container's own time between the readings."""
-        return sum((after.sum(name, labels) - before.sum(name, labels)) / (after.at - before.at)
-                   for before, after in self._pairs)
+        """Of all series of that name whose labels contain `labels`."""
+        return sum(value - earlier.get(series, 0.0) for earlier, later in self._pairs for series, value in later.items()
+                   if series.partition("{")[0] == name and labels in series)
 
 
 def explain(application, seconds):
     """Reads the metrics of worker and rng over the next `seconds`; returns an Explanation."""
-    services = ("worker", "rng")
-    before = [read_metrics(application, service) for service in services]
+    begun = time.monotonic()
+    before = [read_metrics(application, service) for service in ("worker", "rng")]
     time.sleep(seconds)
-    after = [read_metrics(application, service) for service in services]
+    elapsed = time.monotonic() - begun  # between the readings' beginnings, as between any other two moments of them
+    after = [read_metrics(application, service) for service in ("worker", "rng")]
     worker, rng = map(Growth, before, after)
-    for service, growth in zip(services, (worker, rng)):
-        if not growth:
-            raise LessonError(f"No {service} is running, or none has run for {seconds:g} s.")
     loops = worker.of("dockercoins_loops_total")
     served = rng.of("http_request_service_seconds_count", 'route="/N"')
     if loops <= 0 or served <= 0:
@@ -290,9 +195,8 @@ def explain(application, seconds):
     rngs = Rngs(len(after[1]), application.rngs().concurrency)
     return Explanation(
         workers=len(after[0]), rngs=rngs,
-        # Not from the workers' loops: each makes too few for an exact rate.
-        speed=rng.per_second("http_request_service_seconds_count", 'route="/N"'),
+        speed=served / elapsed,  # not from the workers' loops: each makes too few for an exact rate
         work=step("work"), rng=step("rng"), hasher=step("hasher"), redis=step("redis", per=loops),
         queue=rng.of("http_request_queue_seconds_sum") / max(1.0, rng.of("http_request_queue_seconds_count")),
         service=rng.of("http_request_service_seconds_sum", 'route="/N"') / served,
-        utilisation=rng.per_second("http_request_service_seconds_sum") / rngs.at_a_time)
+        utilisation=rng.of("http_request_service_seconds_sum") / elapsed / rngs.at_a_time)

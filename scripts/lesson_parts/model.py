@@ -1,12 +1,10 @@
 """Spoiler: this computes the answer. Predicts speed and response times from the services' simulated work."""
 
+import collections
 import dataclasses
 import functools
 import heapq
 import random
-
-DEFAULT_DELAY_MS = 100  # of each service when DELAY_MS is not set
-
 
 class LessonError(Exception):
     """The lesson cannot be measured; the text says why, and what to do."""
@@ -16,9 +14,9 @@ class LessonError(Exception):
 class Delays:
     """The simulated work of each service, seconds."""
 
-    worker: float = DEFAULT_DELAY_MS / 1000
-    rng: float = DEFAULT_DELAY_MS / 1000
-    hasher: float = DEFAULT_DELAY_MS / 1000
+    worker: float = 0.1
+    rng: float = 0.1
+    hasher: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +34,8 @@ class Rngs:
         return f"{self.replicas} rng" + (f" with CONCURRENCY={self.concurrency}" if self.concurrency > 1 else "")
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    speed: float  # hashes/s
-    rng: float  # seconds that GET / takes at rng
-    hasher: float  # seconds that GET / takes at hasher
-    saturated: bool  # rng is never idle, so more workers add nothing
+# hashes/s; seconds that GET / takes at rng; whether rng is never idle, so that more workers add nothing
+Prediction = collections.namedtuple("Prediction", "speed rng saturated")
 
 
 @functools.cache
@@ -104,4 +98,4 @@ def predict(workers, delays, rngs=Rngs()):
         at_rng = speed * service * (workers / speed - think - service / 2)
     else:
         _, at_rng = simulate(workers, rngs, service, think)
-    return Prediction(speed=speed, rng=at_rng, hasher=0.0, saturated=speed * service >= rngs.at_a_time - 1e-9)
+    return Prediction(speed=speed, rng=at_rng, saturated=speed * service >= rngs.at_a_time - 1e-9)

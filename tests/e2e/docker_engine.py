@@ -14,7 +14,7 @@ import json
 import os
 import pathlib
 import re
-import shutil
+import select
 import signal
 import subprocess
 import sys
@@ -156,20 +156,14 @@ def plugin(name, version):
             sources.write_text(f"deb [signed-by={KEYRING}] {archive} trixie main\n", "utf-8")
             apt_get = ["apt-get", "-o", f"Dir::Etc::SourceList={sources}", "-o", "Dir::Etc::SourceParts=/dev/null",
                        "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache",
-                       "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3"]
+                       "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3", "-o", "APT::Sandbox::User=root"]
             os.makedirs(f"{folder}/lists/partial")
             os.makedirs(f"{folder}/cache/archives/partial")
-            # apt as root downloads as the user _apt, who needs writable folders.
-            os.chmod(folder, 0o755)
-            if os.geteuid() == 0:
-                for writable in (folder, f"{folder}/lists/partial"):
-                    shutil.chown(writable, "_apt")
             run(*apt_get, "update")
             run(*apt_get, "download", name, cwd=folder)
             run("dpkg-deb", "-x", *glob.glob(f"{folder}/{name}_*.deb"), f"{folder}/x")
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            shutil.copy2(f"{folder}/x/usr/libexec/docker/cli-plugins/{name}", path + ".new")
-        os.rename(path + ".new", path)
+            run("install", "-D", f"{folder}/x/usr/libexec/docker/cli-plugins/{name}", f"{path}.new")
+        os.rename(f"{path}.new", path)
     if f" {version}." not in run(path, "version").replace(" v", " "):
         raise RuntimeError(f"{path} is not {name} {version}")
     return path
@@ -230,13 +224,10 @@ def stop_engine():
         pid = int(PID.read_text("ascii"))
         PID.unlink()
         if pathlib.Path(f"/proc/{pid}/comm").read_text("ascii").strip() == "dockerd":
+            waiting = os.pidfd_open(pid)
             os.kill(pid, signal.SIGTERM)
-            for _ in range(300):
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
-                if not os.path.exists(f"/proc/{pid}"):
-                    break
-                time.sleep(0.1)
+            select.select([waiting], [], [], 30)
+            os.close(waiting)
             say(f"dockerd {pid} stopped")
 
 

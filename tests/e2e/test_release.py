@@ -1,9 +1,11 @@
 """What rooms without internet and users of a release get, with a registry of our own, and an engine that has nothing."""
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
+import re
 import shutil
 import tarfile
 import tempfile
@@ -88,8 +90,16 @@ def test_an_engine_that_has_nothing_gets_all_images_from_the_bundle_but_none_fro
         checkout, environment, docker, built, empty, tmp_path, figure):
     names = [f"{PREFIX}/{name}:v0.1" for name in SERVICES] + list(OTHERS[:2])
     bundle = tmp_path / "room.tar.gz"
-    run("scripts/bundle", "--output", str(bundle), "compose", cwd=checkout, env=environment)
-    figure("bundle for Compose, MB", f"{bundle.stat().st_size / 1e6:.0f}")
+    command = ["scripts/bundle", "--output", str(bundle)]
+    os.chmod(f"{checkout}/webui/files/index.html", 0o600)
+    with subprocess.Popen(command, cwd=checkout, env=environment, stderr=subprocess.PIPE, text=True) as interrupted:
+        eventually(lambda: glob.glob(f"{tmp_path}/.bundle-*/*images-*"), 60, what="the first archive")
+        interrupted.terminate()
+        assert interrupted.communicate()[1].endswith("bundle: interrupted\n") and not list(tmp_path.iterdir())
+    run(*command, cwd=checkout, env=environment)
+    os.chmod(f"{checkout}/webui/files/index.html", 0o644)
+    run("sha256sum", "-c", f"{bundle.name}.sha256", cwd=tmp_path)
+    figure("bundle, MB", f"{bundle.stat().st_size / 1e6:.0f}")
     room = empty()
 
     half = tmp_path / "half.tar.gz"
@@ -101,11 +111,19 @@ def test_an_engine_that_has_nothing_gets_all_images_from_the_bundle_but_none_fro
     assert refused.returncode == 1 and "load: the bundle is damaged" in refused.stdout
     assert room("images", "--quiet") == ""
 
-    loaded = room.run(str(unpack(bundle, tmp_path / "whole") / "load")).stdout
-    assert "docker-compose up -d" in loaded
+    folder = unpack(bundle, tmp_path / "whole")
+    assert folder.joinpath("webui/files/index.html").stat().st_mode & 0o777 == 0o644, "webui is not root"
+    assert "docker-compose up -d" in room.run(str(folder / "load")).stdout
     assert room.ids(names) == {name: docker("image", "inspect", "--format", "{{.Id}}", name) for name in names}
     for name in SERVICES:
         assert room("run", "--rm", "--network=none", f"{PREFIX}/{name}:v0.1", "--version").startswith(name)
+    sums = (folder / "SHA256SUMS").read_text()
+    (folder / "SHA256SUMS").write_text(re.sub("images-[a-z0-9]+", "images-riscv64", sums))
+    assert ", but the bundle has only riscv64" in room.run(str(folder / "load"), check=False).stdout
+    for name, said in (("redis:7.2.11-alpine", "bundle: .+"), (f"{PREFIX}/rng:v0.1", f"bundle: {PREFIX}/rng:v0.1 is missing .*")):
+        room("rmi", name)
+        missing = room.run(*command, cwd=checkout, check=False)
+        assert missing.returncode == 1 and re.fullmatch(said, missing.stdout.splitlines()[-1])
 
 
 def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, tmp_path):
@@ -122,14 +140,18 @@ def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, 
         author("build", "--quiet", "--platform", f"linux/{arch}", "--tag", name, str(context))
         return author.ids([name])[name]
 
-    def release(step):
-        return author.run("scripts/release", step, cwd=checkout, env=environment)
+    def release(step, **options):
+        return author.run("scripts/release", step, cwd=checkout, env=environment, **options).stdout
+
 
     ids = {}
     for arch in ("arm64", "amd64"):
         for service in SERVICES:
             ids[f"{PREFIX}/{service}:v0.1", arch] = build(f"{registry}/me/dockercoins/{service}:{TAG}", service, arch)
         release("push")
+    author("build", "--quiet", "--tag", "a:1", "--label", "dockercoins.stand-in=1", str(tmp_path / "context"))
+    assert "has the tests' substitutes, which must not be released: a:1\n" in release("push", check=False)
+    author("rmi", "a:1")
     for name in OTHERS:
         tag = f"{registry}/{name if '/' in name else f'library/{name}'}"
         for arch in ("arm64", "amd64"):
@@ -153,7 +175,7 @@ def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, 
     assert named() == before
 
     room = empty()
-    folder = unpack(files / f"dockercoins-{TAG}-kind.tar.gz", tmp_path / "unpacked")
+    folder = unpack(files / f"dockercoins-{TAG}.tar.gz", tmp_path / "unpacked")
     assert "kind load image-archive images-amd64.tar" in room.run(str(folder / "load")).stdout
     names = {name for name, _ in ids}
     assert room.ids(names) == {name: ids[name, "amd64"] for name in names}

@@ -13,7 +13,7 @@ TELLING = re.compile(r"one (request |client )?at a time|saturat|in order of arri
                      r"\brng\b[^|]{0,60}\b(bottleneck|queues?|slow|busy|the limit|waits?|serial|in line)\b|"
                      r"\b(bottleneck|queues?|slow|busy|waits?|serial\w*)\b[^|?]{0,30}\brng\b", re.IGNORECASE)
 ASKING = ["README.md", "docs/troubleshooting.md", "docker-compose.yml", "stacks/dockercoins.yml", "Tiltfile",
-          "kustomization.yaml", "k8s/dockercoins.yaml", "scripts/up", *sorted(
+          "kustomization.yaml", "k8s/dockercoins.yaml", "scripts/up_parts/up.py", *sorted(
               os.path.relpath(path, REPO) for part in ("webui/files/*", "*/Dockerfile", "*/main.cpp")
               for path in glob.glob(f"{REPO}/{part}"))]
 SPOILERS = ["docs/trainer.md", "docs/hints.md", "docs/reference.md", "docs/robustness.md", "CONTRIBUTING.md",

@@ -8,7 +8,7 @@ import lesson_script
 
 lesson_script.load()
 
-from lesson_parts import measuring, platforms, words  # noqa: E402  (found through the line above)
+from lesson_parts import measuring, platforms  # noqa: E402  (found through the line above)
 
 
 @pytest.fixture
@@ -19,6 +19,6 @@ def clock(monkeypatch):
     def sleep(seconds):
         now[0] += seconds
 
-    for part in (measuring, platforms, words):
+    for part in (measuring, platforms):
         monkeypatch.setattr(part, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
     return now

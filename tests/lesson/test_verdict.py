@@ -27,11 +27,11 @@ def test_it_holds(steps, sentence):
 
 @pytest.mark.parametrize("steps, sentence", [
     ([step(1), step(10, 0.92, rng=0.5, rngs=Rngs(2))],
-     "2 rng: 1 and 10 workers give 3.33 and 17.00 hashes/s."),
-    ([step(10, rngs=Rngs(1, 3))], "1 rng with CONCURRENCY=3: 10 workers give 30.00 hashes/s.")])
+     "2 rng: 1 and 10 workers give 3.33 and 17.00 hashes/s, and rng is not yet the bottleneck."),
+    ([step(10, rngs=Rngs(1, 3))],
+     "1 rng with CONCURRENCY=3: 10 workers give 30.00 hashes/s, and from 10 workers on rng is the bottleneck.")])
 def test_it_is_as_predicted_with_other_rng(steps, sentence):
-    assert verdict(steps) == (True, f"As predicted with {sentence} The lesson starts with one rng that serves one "
-                                    "request at a time.")
+    assert verdict(steps) == (True, f"As predicted with {sentence}")
 
 
 PARALLEL = ("rng serves requests in parallel, and the lesson needs one at a time (or several rng share "
@@ -53,7 +53,7 @@ BYPASSES = "GET / does not wait in rng's queue, so httping would not show the bo
      "10 workers (24.00 hashes/s instead of 20.00; speed +20%)", "more than 1 rng with CONCURRENCY=2 share the work"),
     ([step(3), step(20, 2.0, rngs=Rngs(2))],
      "20 workers (38.74 hashes/s instead of 19.37; speed +100%)", "more than 2 rng share the work"),
-    ([step(10, 1.23, rngs=Rngs(3))], "10 workers (29.82 hashes/s instead of 24.25; speed +23%)",
+    ([step(10, 1.12, rngs=Rngs(2))], "10 workers (20.70 hashes/s instead of 18.48; speed +12%)",
      "requests go to the rng in turn, not at random, as with kube-proxy in IPVS mode"),
     ([step(10, rng=0.1, rngs=Rngs(1, 2))], "10 workers (20.00 hashes/s instead of 20.00; rng +100 ms)",
      f"rng's queue is as long as with 12 workers, {OLD}"),

@@ -1,0 +1,24 @@
+"""The four Dockerfiles are one text. (Each builder wants a whole file, and none can include another.)"""
+
+from waiting import REPO
+
+DELAY = ["# The simulated work. docker build --build-arg DELAY_MS=200 makes a slower one.", "ARG DELAY_MS=100",
+         "ENV DELAY_MS=$DELAY_MS"]
+OWN_LINES = {
+    "hasher": ["COPY hasher hasher", "RUN scripts/image-files hasher /image", *DELAY, "EXPOSE 80"],
+    "rng": ["COPY rng rng", "RUN scripts/image-files rng /image", *DELAY, "EXPOSE 80"],
+    "webui": ["COPY webui/CMakeLists.txt webui/*.cpp webui/*.h webui/", "COPY webui/files /image/files",
+              "RUN scripts/image-files webui /image \\",
+              "    /usr/share/javascript/dygraphs/dygraph.min.js /usr/share/javascript/dygraphs/dygraph.min.css",
+              "EXPOSE 80"],
+    "worker": ["COPY worker worker", "RUN scripts/image-files worker /image", *DELAY, "USER 65532:65532"]}
+
+
+def test_the_dockerfiles_differ_only_in_their_service_and_its_own_lines():
+    texts = set()
+    for name, own in OWN_LINES.items():
+        with open(f"{REPO}/{name}/Dockerfile", encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        assert [line for line in lines if line in own] == own
+        texts.add("\n".join(line for line in lines if line not in own).replace(name, "SERVICE"))
+    assert len(texts) == 1
