@@ -32,6 +32,8 @@ Listener::Listener(EventLoop& loop, ListenSocket socket, Accepted accepted, Clos
   loop_.Watch(socket_.get(), EPOLLIN, *this);
 }
 
+Listener::~Listener() { loop_.Unwatch(socket_.get()); }
+
 bool Listener::HasSpare() {
   if (!spare_) spare_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
   return static_cast<bool>(spare_);

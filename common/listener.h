@@ -20,6 +20,7 @@ class Listener final : public EventHandler {
   using CloseOne = std::function<bool()>;
 
   Listener(EventLoop& loop, ListenSocket socket, Accepted accepted, CloseOne close_one);
+  ~Listener() override;
 
   /// False while the spare descriptor is in use: the server can take no more requests.
   [[nodiscard]] bool HasSpare();
