@@ -97,10 +97,12 @@ void RequestParser::TakeLine(std::string_view& bytes) {
 }
 
 bool RequestParser::SplitLine(std::string_view line) {
-  record_.request_line = line.substr(0, line.find_first_of("\r\n"));
+  const bool has_good_end = line.ends_with("\r\n");
+  line.remove_suffix(has_good_end ? 2 : 1);
+  record_.request_line = line;
   const size_t first = line.find(' ');
   const size_t last = line.rfind(' ');
-  if (first == last) return false;
+  if (first == last || !has_good_end) return false;
   const std::string_view target = line.substr(first + 1, last - first - 1);
   if (target.size() > kLoggedTargetBytes) {
     record_.request_line.erase(first + 1 + kLoggedTargetBytes, target.size() - kLoggedTargetBytes);
@@ -108,12 +110,12 @@ bool RequestParser::SplitLine(std::string_view line) {
   }
   const std::string_view version = line.substr(last + 1);
   auto path = PathOfTarget(target);
-  if (!path || !IsMethod(line.substr(0, first)) || (version != "HTTP/1.1\r\n" && version != "HTTP/1.0\r\n"))
+  if (!path || !IsMethod(line.substr(0, first)) || (version != "HTTP/1.1" && version != "HTTP/1.0"))
     return false;
   request_.method = line.substr(0, first);
   request_.target = target;
   request_.path = *std::move(path);
-  request_.version = version.substr(0, version.size() - 2);
+  request_.version = version;
   record_.route = routes_.Find(request_.path);
   return true;
 }

@@ -226,6 +226,8 @@ TEST(RequestParserTest, RecordsTheLineAsItCameWithTheFirstKibibyteOfItsTarget) {
                                             {"no line\r\n", "no line"},
                                             {"GET /" + std::string(5'000, 'a') + " HTTP/1.1\r\n\r\n",
                                              "GET /" + std::string(1'023, 'a') + " HTTP/1.1"},
+                                            {"GET /\r" + std::string(2'000, 'a') + " HTTP/1.1\r\n",
+                                             "GET /\r" + std::string(1'022, 'a') + " HTTP/1.1"},
                                             {std::string(9'000, 'a'), std::string(1'024, 'a')},
                                             {"half of a li", ""}}) {
     RequestParser parser(TestRoutes(), true);
