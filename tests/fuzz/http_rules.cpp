@@ -89,16 +89,13 @@ bool IsRequestLine(const std::vector<std::string>& parts) {
 
 /// A chunk's size, from a line such as "1a;name=value".
 std::optional<uint64_t> ChunkSize(std::string_view line) {
-  constexpr size_t kMostDigits = 15;  // Larger ones do not fit into an input.
-  const auto digits = static_cast<size_t>(std::ranges::find_if_not(line, IsHexDigit) - line.begin());
-  const size_t zeros = std::min(line.find_first_not_of('0'), digits);
-  std::string_view extension = line.substr(digits);
-  if (extension.find(';') != std::string_view::npos) {
-    while (IsOneOf(extension.front(), " \t")) extension.remove_prefix(1);
-  }
-  if (digits == 0 || digits - zeros > kMostDigits || !(extension.empty() || extension.front() == ';'))
+  const std::string digits(line.begin(), std::ranges::find_if_not(line, IsHexDigit));
+  const size_t extension = line.find_first_not_of(" \t", digits.size());
+  errno = 0;
+  const uint64_t size = std::strtoull(digits.c_str(), nullptr, 16);
+  if (digits.empty() || errno == ERANGE || (extension < line.size() && line[extension] != ';'))
     return std::nullopt;
-  return std::stoull(std::string(line.substr(0, digits)), nullptr, 16);
+  return size;
 }
 
 Verdict ReadChunks(std::string_view rest, std::string& body) {
@@ -108,7 +105,7 @@ Verdict ReadChunks(std::string_view rest, std::string& body) {
     const auto size = line ? ChunkSize(*line) : std::nullopt;
     if (!size) return Verdict::kBodyRefused;
     if (*size == 0) break;
-    if (rest.size() < *size + 2) return Verdict::kBodyIncomplete;
+    if (rest.size() < 2 || rest.size() - 2 < *size) return Verdict::kBodyIncomplete;
     body += rest.substr(0, *size);
     rest.remove_prefix(*size);
     if (!rest.starts_with("\r\n")) return Verdict::kBodyRefused;

@@ -220,11 +220,10 @@ TEST_F(HttpServerLimitsTest, HasRoomForTwoThousandAndFortyEightConnectionsThenTh
   Start(Patient());
   const auto clients = Many(2'048, "");
   // It is accepted once all of them have been, and would be the last to go.
-  const UniqueFd more = Delivered("GET /a HTTP/1.1\r\n");
-  EXPECT_TRUE(AwaitClosed(clients.front()));
-  EXPECT_EQ(CountReadable(clients), 1U);
-  Deliver(more, "\r\n");
+  const UniqueFd more = Delivered(Get("/a"));
   EXPECT_EQ(ResponseOn(more).status, 200);
+  EXPECT_EQ(CountReadable(clients), 1U);
+  EXPECT_TRUE(IsReadable(clients.front()));
 }
 
 TEST_F(HttpServerLimitsTest, StartsNoMoreThreadsThanAreNeeded) {
