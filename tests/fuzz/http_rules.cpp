@@ -48,11 +48,11 @@ bool TakeHeader(std::string_view line, Headers& headers) {
   const size_t colon = std::min(line.find(':'), line.size());
   if (colon == line.size() || !IsToken(line.substr(0, colon))) return false;
   const std::string name = LowerCase(line.substr(0, colon));
-  // llhttp takes no tab behind these.
-  const bool is_framing = name == "content-length" || name == "transfer-encoding";
+  // llhttp takes no tab behind a length.
+  const char* blanks = name == "content-length" ? " " : " \t";
   std::string_view value = line.substr(colon + 1);
   while (!value.empty() && IsOneOf(value.front(), " \t")) value.remove_prefix(1);
-  while (!value.empty() && IsOneOf(value.back(), is_framing ? " " : " \t")) value.remove_suffix(1);
+  while (!value.empty() && IsOneOf(value.back(), blanks)) value.remove_suffix(1);
   if (std::ranges::any_of(value, IsControl)) return false;
   headers.emplace(name, value);
   return true;
