@@ -233,6 +233,20 @@ TEST_F(HttpServerLimitsTest, StartsNoMoreThreadsThanAreNeeded) {
   EXPECT_LT(EntriesOf("/proc/self/task") - before, 25);
 }
 
+/// Sockets made in time. (No class with virtual functions: see FileLimit.)
+struct Sockets {
+  /// The next client, which sends `text`.
+  const UniqueFd& Next(std::string_view text) {
+    const UniqueFd& client = fds.at(next++);
+    if (Connect(client, port)) Send(client, text);
+    return client;
+  }
+
+  uint16_t port;
+  std::vector<UniqueFd> fds = {};
+  size_t next = 0;
+};
+
 /// A test process without free descriptors.
 class NoDescriptorsTest : public HttpServerLimitsTest {
  protected:
@@ -242,18 +256,13 @@ class NoDescriptorsTest : public HttpServerLimitsTest {
     const auto before = EntriesOf("/proc/self/fd");
     EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
     EXPECT_TRUE(Eventually([&] { return EntriesOf("/proc/self/fd") == before + 1; })) << "the spare one";
-    for (int i = 0; i < 200; ++i) clients_.push_back(TcpSocket());
   }
 
-  /// The next client, which sends `text`.
-  const UniqueFd& Next(std::string_view text) {
-    const UniqueFd& client = clients_.at(next_++);
-    if (Connect(client, port())) Send(client, text);
-    return client;
+  [[nodiscard]] Sockets MakeSockets() const {
+    Sockets sockets{.port = port()};
+    for (int i = 0; i < 200; ++i) sockets.fds.push_back(TcpSocket());
+    return sockets;
   }
-
-  std::vector<UniqueFd> clients_;
-  size_t next_ = 0;
 };
 
 TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
@@ -261,6 +270,7 @@ TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
   const UniqueFd half_sent = ConnectTo(port());
   const UniqueFd held = Hold();  // It came later, so these have been accepted.
   handler_.gate().Open();
+  Sockets sockets = MakeSockets();
   std::vector<int> statuses;
   auto shortest = Stopwatch::Clock::duration::max();
   {
@@ -268,8 +278,8 @@ TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
     const FileLimit no_more(LowestFreeDescriptor());
     for (int tries = 0; tries < 15; ++tries) {
       const Stopwatch watch;
-      for (int i = 0; i < 10; ++i) Next("");
-      statuses.push_back(ResponseOn(Next(Get("/a"))).status);
+      for (int i = 0; i < 10; ++i) sockets.Next("");
+      statuses.push_back(ResponseOn(sockets.Next(Get("/a"))).status);
       shortest = std::min(shortest, watch.Elapsed());
     }
   }
@@ -280,10 +290,11 @@ TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
 
 TEST_F(NoDescriptorsTest, RefusesWhenNothingCanBeClosed) {
   const UniqueFd held = Hold();
+  Sockets sockets = MakeSockets();
   std::vector<std::string> bodies;
   {
     const FileLimit no_more(LowestFreeDescriptor());
-    for (int i = 0; i < 5; ++i) bodies.push_back(ResponseOn(Next(Get("/a"))).body);
+    for (int i = 0; i < 5; ++i) bodies.push_back(ResponseOn(sockets.Next(Get("/a"))).body);
   }
   EXPECT_EQ(bodies, std::vector<std::string>(5, "503 Service Unavailable: there is no free descriptor\n"));
   EXPECT_EQ(Ask(port(), "GET /nowhere HTTP/1.1\r\n\r\n").status, 404);
