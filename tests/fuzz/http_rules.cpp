@@ -48,11 +48,11 @@ bool TakeHeader(std::string_view line, Headers& headers) {
   const size_t colon = std::min(line.find(':'), line.size());
   if (colon == line.size() || !IsToken(line.substr(0, colon))) return false;
   const std::string name = LowerCase(line.substr(0, colon));
-  // llhttp takes no tab behind these.
-  const bool is_framing = name == "content-length" || name == "transfer-encoding";
+  // llhttp takes no tab behind a length.
+  const char* blanks = name == "content-length" ? " " : " \t";
   std::string_view value = line.substr(colon + 1);
   while (!value.empty() && IsOneOf(value.front(), " \t")) value.remove_prefix(1);
-  while (!value.empty() && IsOneOf(value.back(), is_framing ? " " : " \t")) value.remove_suffix(1);
+  while (!value.empty() && IsOneOf(value.back(), blanks)) value.remove_suffix(1);
   if (std::ranges::any_of(value, IsControl)) return false;
   headers.emplace(name, value);
   return true;
@@ -89,16 +89,13 @@ bool IsRequestLine(const std::vector<std::string>& parts) {
 
 /// A chunk's size, from a line such as "1a;name=value".
 std::optional<uint64_t> ChunkSize(std::string_view line) {
-  constexpr size_t kMostDigits = 15;  // Larger ones do not fit into an input.
-  const auto digits = static_cast<size_t>(std::ranges::find_if_not(line, IsHexDigit) - line.begin());
-  const size_t zeros = std::min(line.find_first_not_of('0'), digits);
-  std::string_view extension = line.substr(digits);
-  if (extension.find(';') != std::string_view::npos) {
-    while (IsOneOf(extension.front(), " \t")) extension.remove_prefix(1);
-  }
-  if (digits == 0 || digits - zeros > kMostDigits || !(extension.empty() || extension.front() == ';'))
+  const std::string digits(line.begin(), std::ranges::find_if_not(line, IsHexDigit));
+  const size_t extension = line.find_first_not_of(" \t", digits.size());
+  errno = 0;
+  const uint64_t size = std::strtoull(digits.c_str(), nullptr, 16);
+  if (digits.empty() || errno == ERANGE || (extension < line.size() && line[extension] != ';'))
     return std::nullopt;
-  return std::stoull(std::string(line.substr(0, digits)), nullptr, 16);
+  return size;
 }
 
 Verdict ReadChunks(std::string_view rest, std::string& body) {
@@ -108,7 +105,7 @@ Verdict ReadChunks(std::string_view rest, std::string& body) {
     const auto size = line ? ChunkSize(*line) : std::nullopt;
     if (!size) return Verdict::kBodyRefused;
     if (*size == 0) break;
-    if (rest.size() < *size + 2) return Verdict::kBodyIncomplete;
+    if (rest.size() < 2 || rest.size() - 2 < *size) return Verdict::kBodyIncomplete;
     body += rest.substr(0, *size);
     rest.remove_prefix(*size);
     if (!rest.starts_with("\r\n")) return Verdict::kBodyRefused;
