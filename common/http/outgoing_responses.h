@@ -39,8 +39,7 @@ struct OutgoingResponse final : Connection {
 class OutgoingResponses {
  public:
   struct Limits {
-    std::chrono::milliseconds pause =
-        std::chrono::seconds(30);  ///< A reader that takes nothing so long is cut off.
+    std::chrono::milliseconds pause = std::chrono::seconds(30);  ///< For a reader that takes nothing.
     std::chrono::milliseconds time = std::chrono::minutes(5);  ///< For the whole response.
     size_t readers = 512;  ///< Of more, the one that has taken nothing for longest is cut off.
   };

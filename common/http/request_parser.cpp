@@ -147,8 +147,6 @@ int RequestParser::AddHeader() {
   if (EqualsIgnoringCase(field_, "host")) {
     if (std::exchange(has_host_, true)) return Refuse(httplib::BadRequest_400, "two Host headers");
   } else if (EqualsIgnoringCase(field_, "transfer-encoding")) {
-    if (std::exchange(has_encoding_, true))
-      return Refuse(httplib::BadRequest_400, "two Transfer-Encoding headers");
     if (request_.version == "HTTP/1.0")
       return Refuse(httplib::BadRequest_400, "a Transfer-Encoding in HTTP/1.0");
     if (!EqualsIgnoringCase(value_, "chunked"))
@@ -167,7 +165,6 @@ int RequestParser::AddHeader() {
 int RequestParser::EndHeaders() {
   std::string().swap(field_);  // An assignment would keep its capacity.
   std::string().swap(value_);
-  parser_.upgrade = 0;  // Ignored: the request is served as it is.
   const bool in_chunks = (parser_.flags & F_CHUNKED) != 0;
   const bool has_length = (parser_.flags & F_CONTENT_LENGTH) != 0;
   leaves_body_ = in_chunks || (has_length && parser_.content_length > 0);

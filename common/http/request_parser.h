@@ -77,7 +77,7 @@ class RequestParser {
   std::string line_;  ///< What has come of the request line.
   std::string field_, value_;
   size_t headers_ = 0, header_memory_ = 0;
-  bool has_host_ = false, has_encoding_ = false, expects_continue_ = false, leaves_body_ = false;
+  bool has_host_ = false, expects_continue_ = false, leaves_body_ = false;
   std::unique_ptr<BodySink> sink_;
   uint64_t body_bytes_ = 0;
   size_t extra_bytes_ = 0;  ///< Of chunk extensions and trailers.
