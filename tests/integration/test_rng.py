@@ -232,12 +232,17 @@ def test_without_a_free_descriptor_a_new_client_is_served_in_place_of_an_idle_on
             while not ended.wait(1 / coming):
                 stack.enter_context(open_socket(rng.port))
 
+    def be_served():
+        assert ask(rng.port, request_bytes("/32")).status == 200
+
     with without_a_free_descriptor("rng", DELAY_MS=0) as rng, ThreadPoolExecutor() as pool:
         running = pool.submit(come) if coming else None
+        begun = time.monotonic()
         try:
             time.sleep(1)
             for _ in range(5):
-                assert quickest(lambda: ask(rng.port, request_bytes("/32")), 0.2) < scale(0.2)
+                assert quickest(be_served, 0.2) < scale(0.2)
+            assert time.monotonic() - begun < 8, "the idle ones have left"
         finally:
             ended.set()
         assert not coming or running.result() is None
