@@ -120,7 +120,8 @@ struct Dialer::Lookups {
                                          Clock::time_point deadline, const std::stop_token& stop);
 
   void Run();
-  void Update(std::unique_lock<std::mutex>& lock, const std::shared_ptr<Name>& name);
+  void Update(std::unique_lock<std::mutex>& lock,
+              std::shared_ptr<Name> name);  // Its Dialer may end meanwhile.
 
   std::mutex mutex;
   std::condition_variable_any changed;
@@ -146,17 +147,16 @@ void Dialer::Lookups::Run() {
   }
 }
 
-void Dialer::Lookups::Update(std::unique_lock<std::mutex>& lock, const std::shared_ptr<Name>& name) {
-  const std::shared_ptr<Name> kept = name;  // Its Dialer may end meanwhile.
+void Dialer::Lookups::Update(std::unique_lock<std::mutex>& lock, std::shared_ptr<Name> name) {
   lock.unlock();
   std::vector<SocketAddress> found;
-  const int error = LookUp(kept->server, 0, found);
+  const int error = LookUp(name->server, 0, found);
   lock.lock();
-  kept->error = error;
-  kept->addresses = std::move(found);
-  kept->answered = Clock::now();
-  kept->wanted = false;
-  kept->used = false;
+  name->error = error;
+  name->addresses = std::move(found);
+  name->answered = Clock::now();
+  name->wanted = false;
+  name->used = false;
   changed.notify_all();
 }
 

@@ -59,10 +59,11 @@ void ArrivingRequests::Read(ArrivingRequest& arriving) {
   if (!count && arriving.has_body)
     return Leave(arriving, {.status = httplib::BadRequest_400, .reason = "the body did not arrive in full"});
   if (!count) arriving_.Take(arriving);
-  if (count.value_or(0) == 0) return;
+  const size_t size = count.value_or(0);
+  if (size == 0) return;
   if (!arriving.parser) arriving.parser = std::make_unique<RequestParser>(routes_, limits_.answer_options);
   RequestParser& parser = *arriving.parser;
-  if (const auto refusal = parser.Take({buffer.data(), *count})) return Leave(arriving, *refusal);
+  if (const auto refusal = parser.Take({buffer.data(), size})) return Leave(arriving, *refusal);
   if (parser.stage() == RequestParser::Stage::kComplete) {
     const auto taken = arriving_.Take(arriving);
     auto request = parser.TakeRequest(std::move(taken->client));

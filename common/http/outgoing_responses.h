@@ -40,7 +40,7 @@ class OutgoingResponses {
  public:
   struct Limits {
     std::chrono::milliseconds pause = std::chrono::seconds(30);  ///< For a reader that takes nothing.
-    std::chrono::milliseconds time = std::chrono::minutes(5);  ///< For the whole response.
+    std::chrono::milliseconds time = std::chrono::minutes(5);    ///< For the whole response.
     size_t readers = 512;  ///< Of more, the one that has taken nothing for longest is cut off.
   };
   /// The response is over. `is_whole`: all of it has been written.

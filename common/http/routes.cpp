@@ -35,10 +35,10 @@ bool IsGet(const httplib::Request& request, httplib::Response& response) {
 }
 
 const Handler& Route::HandlerFor(std::string_view method) const {
-  static const Handler kNone;
-  if (method == "CONNECT") return kNone;
+  static const Handler none;
+  if (method == "CONNECT") return none;
   if (any_method || method == "GET" || method == "HEAD") return get;
-  return method == "POST" ? post : kNone;
+  return method == "POST" ? post : none;
 }
 
 std::string Route::Methods(bool with_options) const {
