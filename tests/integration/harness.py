@@ -57,24 +57,6 @@ def free_port():
     raise AssertionError("no free port")
 
 
-class Blackhole:
-    """A port where connecting neither succeeds nor fails: its listen queue is full and nobody accepts."""
-
-    def __enter__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self.port = self.listener.getsockname()[1]
-        self.fillers = [socket.socket() for _ in range(8)]  # the kernel accepts one or two, then drops the rest
-        for filler in self.fillers:
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", self.port))
-        time.sleep(0.05)
-        return self
-
-    def __exit__(self, *_):
-        for one in (*self.fillers, self.listener):
-            one.close()
-
-
 def _succeeds(*command):
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -133,10 +115,10 @@ class Service:
       admin=True    with an admin port, in .admin_port
       prefix=[...]  words before the command, such as ["setpriv", "--reuid=1000", ...]; they must exec
       path=...      another copy of the program
-      pipe_size=N   size of the pipe behind stdout; see stop_reading()
+      stdout=...    where its log goes, which the test then reads
     """
 
-    def __init__(self, name, *, admin=False, prefix=(), path=None, pipe_size=None, **env):
+    def __init__(self, name, *, admin=False, prefix=(), path=None, stdout=subprocess.PIPE, **env):
         self.name = name
         settings = {"ADMIN_PORT": 0, "BIND_ADDRESS": "127.0.0.1"}
         if name != "worker":
@@ -149,21 +131,18 @@ class Service:
         self.admin_port = int(settings["ADMIN_PORT"] or 0) or None
         self.env = base_environment() | {key: str(value) for key, value in settings.items() if value is not None}
         self.command = [*prefix, *LAUNCHER, path or binary(name)]
-        self._pipe_size = pipe_size or -1
         self.lines = []  # both streams, in order
         self.stdout = []
         self.stderr = []
         self.process = None
+        self._stdout = stdout
         self._stopped_by_test = False
-        self._hung_up = False
-        self._reading = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._port = None
 
     def start(self):
         self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, bufsize=0,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=self._pipe_size)
-        self._reading.set()
+                                        stdout=self._stdout, stderr=subprocess.PIPE)
         self._reader.start()
         return self
 
@@ -208,15 +187,6 @@ class Service:
 
         return eventually(look, timeout, what=f"a line {pattern!r} of {self.name}")
 
-    def stop_reading(self):
-        """Stops reading its stdout and stderr: the pipes fill up and its writes block."""
-        self._reading.clear()
-
-    def hang_up(self):
-        """Closes the reading ends of its stdout and stderr: its writes fail (EPIPE)."""
-        self._hung_up = True
-        self._reader.join(scale(5))
-
     def send_signal(self, sig):
         self.process.send_signal(sig)
 
@@ -231,8 +201,7 @@ class Service:
         self.send_signal(sig)
         status = self.wait(timeout)
         took = time.monotonic() - begun
-        if self._reading.is_set():
-            self._reader.join(scale(5))
+        self._reader.join(scale(5))
         return status, took
 
     def kill(self):
@@ -242,7 +211,6 @@ class Service:
         self.process.wait()
 
     def __exit__(self, kind, _value, _trace):
-        self._reading.set()
         problem = None
         try:
             if self._stopped_by_test:
@@ -264,20 +232,18 @@ class Service:
 
     def _read(self):
         """Collects the lines of both streams until they end."""
-        process = self.process
-        with selectors.DefaultSelector() as selector, process.stdout, process.stderr:
-            for stream, lines in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
-                selector.register(stream, selectors.EVENT_READ, (lines, bytearray()))
-            while selector.get_map() and not self._hung_up:
-                self._reading.wait()
-                for key, _ in selector.select(0.2):
-                    if not self._reading.is_set():
-                        break
+        streams = {self.process.stdout: self.stdout, self.process.stderr: self.stderr}
+        with selectors.DefaultSelector() as selector:
+            for stream in filter(None, streams):
+                selector.register(stream, selectors.EVENT_READ, (streams[stream], bytearray()))
+            while selector.get_map():
+                for key, _ in selector.select():
                     lines, pending = key.data
                     data = os.read(key.fd, 65536)
                     *whole, pending[:] = (pending + data).split(b"\n")
                     if not data:
                         selector.unregister(key.fileobj)
+                        key.fileobj.close()
                     for line in whole if data or not pending else [pending]:
                         lines.append(line.decode("utf-8", "surrogateescape"))
                         self.lines.append(lines[-1])
@@ -322,7 +288,7 @@ class RedisError(Exception):
 class Redis:
     """A real redis-server on a free port with its data in a temporary folder; a context manager.
 
-    Every write is on disk before it is acknowledged, so that .stop() or .kill() and .start() keep the data.
+    Every write is on disk before it is acknowledged, so that .stop() and .start() keep the data, also with SIGKILL.
     .pause() makes it hang, .resume() ends that. .command("HSET", "wallet", "x", b"\\xff") sends one;
     replies are int, bytes, None or lists of these, an error reply raises RedisError.
     With a fakes.Namespace it runs there, for every address, on port 6379.
@@ -333,23 +299,21 @@ class Redis:
         self.namespace = namespace
         self.port = 6379 if namespace else free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        self.folder = None
-        self.process = None
         self._connection = None
 
     def __enter__(self):
-        self.folder = tempfile.mkdtemp(prefix="dockercoins-redis-")
+        self._folder = tempfile.TemporaryDirectory(prefix="dockercoins-redis-")
         self.start()
         return self
 
     def __exit__(self, *_):
-        self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.stop(signal.SIGKILL)
+        self._folder.cleanup()
 
     def start(self):
         """Starts it (again on the same port) and waits until it replies."""
         reach = "* --protected-mode no" if self.namespace else "127.0.0.1"
-        options = (f"--port {self.port} --bind {reach} --dir {self.folder} --appendonly yes --appendfsync always "
+        options = (f"--port {self.port} --bind {reach} --dir {self._folder.name} --appendonly yes --appendfsync always "
                    "--daemonize no --databases 16 --maxclients 5000 --loglevel warning --save")
         prefix = self.namespace.prefix if self.namespace else []
         self.process = subprocess.Popen([*prefix, "redis-server", *options.split(), "", *self.options],
@@ -365,18 +329,11 @@ class Redis:
         except OSError:
             return False
 
-    def stop(self):
-        """Stops it normally."""
+    def stop(self, sig=signal.SIGTERM):
         self._disconnect()
-        self.process.terminate()
+        self.process.send_signal(sig)
         self.resume()
         self.process.wait(scale(10))
-
-    def kill(self):
-        """Ends it as a crash would."""
-        self._disconnect()
-        self.process.kill()
-        self.process.wait()
 
     def pause(self):
         """Makes it hang: the kernel still accepts connections, but nothing replies."""
@@ -385,14 +342,14 @@ class Redis:
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
-    def command(self, *words, timeout=10.0):
+    def command(self, *words):
         """Sends one command over a persistent connection, and returns the reply."""
-        if self._connection is None:
-            inside = self.namespace.inside if self.namespace else lambda call: call()
-            self._connection = inside(lambda: open_socket(self.port, timeout=timeout))
-            self._buffer = self._connection.makefile("rb")
         words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
         try:
+            if self._connection is None:
+                inside = self.namespace.inside if self.namespace else lambda call: call()
+                self._connection = inside(lambda: open_socket(self.port))
+                self._buffer = self._connection.makefile("rb")
             self._connection.sendall(b"*%d\r\n" % len(words) + b"".join(
                 b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
             return self._reply()
@@ -401,7 +358,7 @@ class Redis:
             raise
 
     def _disconnect(self):
-        if self._connection is not None:
+        if self._connection:
             self._buffer.close()
             self._connection.close()
             self._connection = None
@@ -411,16 +368,16 @@ class Redis:
         if not line.endswith(b"\r\n"):
             raise ConnectionError("redis-server closed the connection")
         kind, rest = line[:1], line[1:-2]
-        if kind == b"+":
-            return rest
         if kind == b"-":
             raise RedisError(rest.decode())
+        if kind == b"+":
+            return rest
         number = int(rest)
-        if kind == b":":
-            return number
         if kind == b"*":
             return [self._reply() for _ in range(number)]
-        return self._buffer.read(number + 2)[:-2] if number >= 0 else None
+        if kind == b"$":
+            return self._buffer.read(number + 2)[:-2] if number >= 0 else None
+        return number
 
 
 def counted(redis):

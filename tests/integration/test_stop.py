@@ -4,7 +4,9 @@ What a worker stores at a stop is tested in test_nothing_lost.py.
 """
 
 import contextlib
+import fcntl
 import os
+import select
 import signal
 import socket
 import tempfile
@@ -13,9 +15,9 @@ import time
 import pytest
 
 from clients import dripping
-from fakes import FakeDns, Namespace, RedisProxy
-from harness import (EMULATED, NAMESPACES, STOPS_WITHIN, Answer, Blackhole, Redis, Service, alone, collect,
-                     eventually, http, open_socket, scale)
+from fakes import Blackhole, FakeDns, Namespace, RedisProxy
+from harness import (EMULATED, NAMESPACES, STOPS_WITHIN, Answer, Redis, Service, alone, collect,
+                     eventually, free_port, http, open_socket, scale)
 
 GET_32 = b"GET /32 HTTP/1.1\r\nHost: x\r\n\r\n"
 POST_HELLO = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -163,22 +165,32 @@ def with_clients_that_do_not_read(stack, name):
     return one, []
 
 
+def with_log(stack, name, **settings):
+    """A service that writes its log to a small pipe, and the end that nobody reads."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    one = stack.enter_context(alone(name, stdout=writer, PORT=free_port(), **settings))
+    one._port = int(one.env["PORT"])
+    os.close(writer)
+    return one, reader
+
+
 def whose_log_nobody_reads(stack, name):
     """The pipe is full, but nobody waits for it."""
-    one = start(stack, name, pipe_size=4096)
-    port = one.port
-    one.stop_reading()
-    collect(send(stack, port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
-    assert http(port, "GET", "/nowhere")[0] == 404
+    one, reader = with_log(stack, name)
+    stack.callback(os.close, reader)
+    eventually(lambda: select.select([reader], [], [], 0)[0], what="the first line")
+    collect(send(stack, one.port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
+    assert http(one.port, "GET", "/nowhere")[0] == 404
     return one, []
 
 
 def whose_reader_of_the_log_has_gone(stack, name):
-    one = start(stack, name)
-    port = one.port
-    one.hang_up()
+    one, reader = with_log(stack, name)
+    eventually(lambda: os.read(reader, 1000), what="the first line")
+    os.close(reader)
     for _ in range(5):
-        assert http(port, "GET", "/nowhere")[0] == 404
+        assert http(one.port, "GET", "/nowhere")[0] == 404
     return one, []
 
 
@@ -231,8 +243,8 @@ def test_a_worker_stops_whatever_it_waits_for(stack, state, what):
 
 def test_a_worker_continues_when_nobody_reads_its_log_and_stops_in_the_middle_of_its_work(stack):
     redis = stack.enter_context(RedisProxy(stack.enter_context(Redis())))
-    worker = start(stack, "worker", DELAY_MS=1200, REDIS_URL=redis.url, RNG_URL="http://127.0.0.1:1")
-    worker.hang_up()
+    worker, reader = with_log(stack, "worker", DELAY_MS=1200, REDIS_URL=redis.url, RNG_URL="http://127.0.0.1:1")
+    os.close(reader)
     eventually(lambda: len(redis.commands) >= 3, 20, what="updates")
     assert_stops(worker)
 

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from fakes import (CLOSE, RESET, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with,
+from fakes import (CLOSE, RESET, Blackhole, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with,
                    digest, http_answer, random_bytes)
-from harness import Blackhole, Redis, Service, counted, eventually, needs_namespaces, scale, wallet
+from harness import Redis, Service, counted, eventually, needs_namespaces, scale, wallet
 
 COIN = bytes_whose_digest_begins_with("0", b"\x00\r\n$5\r\n*\xff\xc3\x28 ")
 NO_COIN = bytes_whose_digest_begins_with("f")
