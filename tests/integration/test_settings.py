@@ -101,7 +101,8 @@ def test_settings_are_used_and_what_kubernetes_injects_does_no_harm(name):
 
 
 def curl_inside(one, url, *options):
-    return in_network_of(one.pid, "curl", "-sSg", *options, url).stdout
+    command = [*in_network_of(one.pid), "curl", "-sSg", "--max-time", "20", *options, url]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
 
 
 @needs_namespaces
