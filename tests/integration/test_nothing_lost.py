@@ -171,18 +171,9 @@ class Mine(contextlib.ExitStack):
     def come_back(self):
         self.proxy.listen()
 
-    def refuse_to_count(self):
-        self.redis.command("RENAME", "hashes", "kept")
-        self.redis.command("LPUSH", "hashes", "x")
-
-    def count_again(self):
-        self.redis.command("RENAME", "kept", "hashes")
-
-    def refuse_coins(self):
-        self.redis.command("SET", "wallet", "x")
-
-    def take_coins(self):
-        self.redis.command("DEL", "wallet")
+    @staticmethod
+    def tell(*command):
+        return lambda mine: mine.redis.command(*command)
 
     def await_break(self):
         assert self.proxy.broken.wait(scale(10))
@@ -190,16 +181,6 @@ class Mine(contextlib.ExitStack):
     @staticmethod
     def breaks(when, word):
         return lambda mine: setattr(mine.proxy, f"break_{when}", word)
-
-    def term(self):
-        self.worker.send_signal(signal.SIGTERM)
-
-    def hang_rng(self):
-        self.rng.answer = lambda _: [HANG]
-        self.rng.await_requests(1)
-
-    def break_hasher(self):
-        self.hasher.answer = lambda _: http_answer(b"", "500 No")
 
     def is_exact(self, too_many=0):
         """Whether all is stored. (The stop may have interrupted one loop, whose digest the worker never saw.)"""
@@ -218,9 +199,10 @@ TROUBLES = {
     "breaks before an update": (1, [range(20), Mine.breaks("before", b"INCRBY"), Mine.await_break]),
     "breaks before a coin": (1, [Mine.breaks("before", b"HSET"), Mine.await_break]),
     "breaks after a coin": (1, [Mine.breaks("after", b"HSET"), Mine.await_break]),
-    "refuses a coin": (0, [Mine.refuse_coins, r"WARNING:worker:Coins are kept, .*: WRONGTYPE ", range(20),
-                           Mine.take_coins]),
-    "refuses an update": (4, [range(20), Mine.refuse_to_count, BACKS_OFF, Mine.count_again]),
+    "refuses a coin": (0, [Mine.tell("SET", "wallet", "x"), r"WARNING:worker:Coins are kept, .*: WRONGTYPE ", range(20),
+                           Mine.tell("DEL", "wallet")]),
+    "refuses an update": (4, [range(20), Mine.tell("RENAME", "hashes", "kept"), Mine.tell("LPUSH", "hashes", "x"),
+                              BACKS_OFF, Mine.tell("RENAME", "kept", "hashes")]),
 }
 
 
@@ -257,14 +239,24 @@ def test_an_update_whose_connection_broke_after_redis_applied_it_counts_once_or_
         assert mine.is_exact(too_many=twice)
 
 
+def hang_rng(mine):
+    mine.rng.answer = lambda _: [HANG]
+    mine.rng.await_requests(1)
+
+
+def term(mine):
+    mine.worker.send_signal(signal.SIGTERM)
+
+
 STOPS = {
     "mining": [range(10)],
     "the connection has ended": [(10, lambda mine: mine.proxy.cut())],
-    "redis hangs, and answers just in time": [(8, Mine.hang), 0.1, Mine.term, 0.1, Mine.resume],
-    "rng hangs": [range(10), Mine.hang_rng],
+    "redis hangs, and answers just in time": [(8, Mine.hang), 0.1, term, 0.1, Mine.resume],
+    "rng hangs": [range(10), hang_rng],
     "backing off, though redis is back": [(8, Mine.go_away), BACKS_OFF, Mine.come_back],
-    "redis comes back just in time": [(8, Mine.go_away), BACKS_OFF, Mine.term, NOT_STORED, Mine.come_back],
-    "backing off from hasher": [range(10), Mine.break_hasher, BACKS_OFF],
+    "redis comes back just in time": [(8, Mine.go_away), BACKS_OFF, term, NOT_STORED, Mine.come_back],
+    "backing off from hasher": [range(10), lambda mine: setattr(mine.hasher, "answer", lambda _: http_answer(b"", "500 No")),
+                                BACKS_OFF],
 }
 
 
