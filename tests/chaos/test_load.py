@@ -3,10 +3,13 @@
 DOCKERCOINS_LOAD_SECONDS  how long each lasts (600)
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import random
+import re
 import socket
 import statistics
 import struct
@@ -15,16 +18,17 @@ import time
 
 import pytest
 
-from clients import Answer, ask, collect, open_socket, request_bytes
-from harness import Mine, Redis, Service, eventually, private_kib
+from clients import Answer, ask, collect, open_socket, read_to_end, receive, request_bytes
+from harness import Mine, Redis, Service, alone, eventually, private_kib
 
 SECONDS = float(os.environ.get("DOCKERCOINS_LOAD_SECONDS") or 600)
 BROWSERS = 1000
 HOSTILE = 2048  # connections to each service
 KINDS = ("idle", "half", "half", "dripping")
-# Slow ones; hasher's answer is too short to be read slowly. At rng one costs a turn, so it is not replaced when it has
-# been there for the five minutes that a response may take.
-READERS = {"rng": 200, "webui": 512}
+# Slow ones; hasher's response is too short to be read slowly. At rng one costs a turn, so it is not replaced when it
+# has been there for the five minutes that a response may take. webui keeps 512: some are left for browsers.
+READERS = {"rng": 200, "webui": 500}
+CHART = "/usr/share/javascript/dygraphs/dygraph.js"
 LARGE = {"rng": "/33554431", "webui": "/assets/dygraphs/dygraph.min.js"}
 SLOWLY = 4096  # bytes three times a second; of less the server would not hear, because the kernel waits with its window
 
@@ -168,6 +172,24 @@ class Hostile:
             connection.close()
 
 
+def pausing_browser(webui, fetched):
+    """Fetches a file with pauses of 1.5 and of 5 s, again and again."""
+    size = os.path.getsize(CHART)
+
+    def browse(ended):
+        while not ended.is_set():
+            with open_socket(webui.port, timeout=60, receive_buffer=4096) as connection:
+                connection.sendall(request_bytes("/assets/dygraphs/dygraph.js"))
+                data = b""
+                for pause in (1.5, 5):
+                    data += receive(connection, 20000)
+                    time.sleep(pause)
+                fetched.append(len(Answer(data + read_to_end(connection)).body))
+                assert fetched[-1] == size
+
+    return browse
+
+
 def loops(mine, seconds):
     """The times of a worker's loops, in seconds: the test plays the tenth worker."""
     times, until = [], time.monotonic() + seconds
@@ -187,8 +209,9 @@ def test_a_class_does_not_notice_thousands_of_hostile_connections(figure):
         assert ask(webui.port, request_bytes("/json")).status == 200
         loops(mine, 5)
         without, before = loops(mine, min(SECONDS, 120)), used(services)
-        hostile = [Hostile(service) for service in services]
-        with in_threads(*(act for each in hostile for act in (each.harm, each.read_slowly))):
+        hostile, fetched = [Hostile(service) for service in services], []
+        with in_threads(*(act for each in hostile for act in (each.harm, each.read_slowly)),
+                        pausing_browser(webui, fetched)):
             eventually(lambda: all(descriptors(service) > HOSTILE * 0.7 for service in services)
                        and all(len(each.served) >= READERS.get(each.name, 0) for each in hostile), 90, 0.5, "hostile connections")
             loops(mine, 5)
@@ -202,6 +225,7 @@ def test_a_class_does_not_notice_thousands_of_hostile_connections(figure):
         after = used(services)
         assert all("ERROR" not in worker.log for worker in mine.workers)
     figures = {"connections made": {each.name: each.made for each in hostile}, "present, and slow readers": present,
+               "files fetched with pauses": len(fetched),
                "loops without, median and worst, s": (statistics.median(without), max(without)),
                "loops beside, median and worst, s": (statistics.median(beside), max(beside)),
                "KiB before, during, after": (before, during, after)}
@@ -211,3 +235,88 @@ def test_a_class_does_not_notice_thousands_of_hostile_connections(figure):
     assert statistics.median(beside) < statistics.median(without) * 1.1
     assert max(beside) < max(without) + 2
     assert all(after[name] < before[name] + 16 * 1024 for name in before)  # webui keeps what 512 slow readers took
+
+
+@contextlib.contextmanager
+def small_cgroup(name):
+    """A cgroup of 64 MiB, the manifest's limit: (a command prefix, the file that has its peak in bytes)."""
+    own = re.search(r"^\d+:memory:(/.*)$", pathlib.Path("/proc/self/cgroup").read_text(), re.MULTILINE)  # version 1
+    parent = f"/sys/fs/cgroup/memory{own[1]}" if own else "/sys/fs/cgroup"
+    limit, peak = ("limit_in_bytes", "max_usage_in_bytes") if own else ("max", "peak")
+    group = pathlib.Path(parent, f"dockercoins-{os.getpid()}-{name}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made: {error}")
+    try:
+        try:
+            (group / f"memory.{limit}").write_text(str(64 << 20))
+        except OSError as error:
+            pytest.skip(f"a cgroup's memory cannot be limited: {error}")
+        yield ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"], group / f"memory.{peak}"
+    finally:
+        group.rmdir()
+
+
+@pytest.mark.parametrize("name", ["rng", "hasher", "webui"])
+def test_memory_stays_small_with_2000_refused_heads_beside_500_slow_clients(name, figure):
+    """No other test holds as much of clients. hasher's slow ones have sent half of a body."""
+    heads = ["X: " + "x" * 7500] * 2
+    slow = (request_bytes(LARGE[name], *heads) if name in LARGE else
+            request_bytes("/", *heads, "Content-Length: 9", method="POST") + b"half")
+    refused = b"GET / HTTP/1.1\r\nX: " + b"x" * 24 * 1024
+    memory, waves, readers = 0, 0, []
+    with small_cgroup(name) as (prefix, peak), alone(name, prefix=prefix, DELAY_MS=0) as service:
+        try:
+            until = time.monotonic() + SECONDS / 3
+            while not waves or time.monotonic() < until:
+                with contextlib.ExitStack() as stack:
+                    while len(readers) < 500:
+                        readers.append(open_socket(service.port, receive_buffer=4096))
+                        readers[-1].sendall(slow)
+                        readers[-1].setblocking(False)
+                    for number in range(2000):
+                        connection = stack.enter_context(open_socket(service.port))
+                        with contextlib.suppress(ConnectionError):
+                            connection.send(refused)
+                        if number % 100 == 99:
+                            memory = max(memory, private_kib(service.pid))
+                waves += 1
+                for reader in [each for each in readers if received(each, 1) == b""]:
+                    readers.remove(reader)
+                    reader.close()
+        finally:
+            for reader in readers:
+                reader.close()
+        figure(f"2,000 refused heads beside 500 slow clients of {name}",
+               {"waves": waves, "private memory, KiB": memory,
+                "peak of the cgroup, KiB": int(peak.read_text()) // 1024})
+        assert ask(service.port, request_bytes("/")).status in (200, 302)
+    assert memory < 24 * 1024
+
+
+@pytest.mark.parametrize("name", ["rng", "hasher", "webui"])
+def test_a_new_client_is_served_while_others_have_all_descriptors(name, figure):
+    """A thousand that are idle, and 200 a second that come and send nothing."""
+    seconds = []
+    with (alone(name, prefix=["prlimit", "--nofile=1024:1024"], DELAY_MS=0) as service,
+          contextlib.ExitStack() as stack):
+        idle = collections.deque(stack.enter_context(open_socket(service.port)) for _ in range(1000))
+
+        def come(ended):
+            while not ended.wait(1 / 200):
+                idle.append(stack.enter_context(open_socket(service.port)))
+                if len(idle) > 3000:
+                    idle.popleft().close()
+
+        with in_threads(come):
+            until = time.monotonic() + SECONDS / 3
+            while len(seconds) < 50 or time.monotonic() < until:
+                begun = time.monotonic()
+                assert ask(service.port, request_bytes("/")).status in (200, 302)
+                seconds.append(time.monotonic() - begun)
+                time.sleep(0.05)
+    seconds.sort()
+    figure(f"GET / at {name} without a free descriptor: how many, median, 99 of 100 and worst, s",
+           (len(seconds), statistics.median(seconds), seconds[len(seconds) * 99 // 100], seconds[-1]))
+    assert seconds[len(seconds) * 95 // 100] < 0.2
