@@ -9,8 +9,6 @@ import time
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
 
-import pytest
-
 from waiting import scale
 
 
@@ -94,23 +92,6 @@ class Answer:
 def ask(port, data, timeout=10.0, host="127.0.0.1"):
     """Like raw(), but the response is parsed."""
     return Answer(raw(port, data, timeout, host))
-
-
-def answer_after_sending(port, start, pieces):
-    """The response to a client that sends all of this before it reads.
-
-    The service reads a refused client for a second. If a busy machine takes longer to send, it tries again.
-    """
-    for _ in range(5):
-        begun = time.monotonic()
-        with open_socket(port, timeout=30) as connection, contextlib.suppress(ConnectionError):
-            for piece in (start, *pieces):
-                connection.sendall(piece)
-                time.sleep(0.005)
-            if data := read_to_end(connection):
-                return Answer(data)
-        assert time.monotonic() - begun > 0.8, "the service did not read it"
-    pytest.skip("this machine is too busy to send 5 MB in a second")
 
 
 def http(port, method, path, body=None, headers=None, timeout=10.0, host="127.0.0.1"):

@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from clients import Answer, answer_after_sending, ask, collect, http, open_socket, raw, read_to_end
+from clients import Answer, ask, collect, http, open_socket, raw, read_to_end
 from waiting import BIN, EMULATED, REPO, SANITIZED, SLOW, STOPS_WITHIN, eventually, scale
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
