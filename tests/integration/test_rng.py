@@ -4,9 +4,7 @@ import contextlib
 import re
 import socket
 import struct
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -193,118 +191,31 @@ def test_two_thousand_incomplete_requests_delay_nobody_and_are_served_when_compl
         assert [number for place, number in enumerate(order) if abs(place - number) > 20] == []
 
 
-@contextlib.contextmanager
-def without_a_free_descriptor(delay):
-    """An rng of which a thousand idle connections, or its share of them, have taken all descriptors."""
-    with (Service("rng", DELAY_MS=delay, prefix=["prlimit", "--nofile=1024:1024"]) as service,
-          contextlib.ExitStack() as stack):
-        service.idle = [stack.enter_context(open_socket(service.port)) for _ in range(1100)]
-        yield service
-
-
-@pytest.mark.parametrize("coming", [0, 200])
-def test_without_a_free_descriptor_a_new_client_is_served_in_place_of_an_idle_one(coming):
-    """Also while 200 a second come and send nothing."""
-    ended = threading.Event()
-
-    def come():
-        with contextlib.ExitStack() as stack:
-            while not ended.wait(1 / coming):
-                stack.enter_context(open_socket(rng.port))
-
-    with (without_a_free_descriptor(0) as rng, ThreadPoolExecutor() as pool, contextlib.ExitStack() as stack):
-        stack.callback(ended.set)
-        running = pool.submit(come) if coming else None
-        time.sleep(1)
-        for _ in range(5):
-            assert quickest(lambda: ask(rng.port, request_bytes("/32")), 0.2) < scale(0.2)
-    assert not coming or running.result() is None
-
-
-def test_when_waiting_requests_have_all_descriptors_a_new_one_is_refused_at_once():
-    with without_a_free_descriptor(60000) as rng:
-        for connection in rng.idle:
-            with contextlib.suppress(ConnectionError):
-                connection.sendall(request_bytes("/32"))
-        response = ask(rng.port, request_bytes("/32"))
-        assert_answer(response, 503, b"503 Service Unavailable: there is no free descriptor\n")
-
-
-def test_a_client_that_closes_its_sending_side_at_once_is_served_in_its_turn():
+def test_clients_that_left_are_skipped_and_one_that_closed_its_sending_side_at_once_has_its_turn():
     """As with `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -N rng 80`, beside workers."""
-    with Service("rng", DELAY_MS=50) as rng, contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(open_socket(rng.port)) for _ in range(40)]
-        for at, client in enumerate(clients):
-            client.sendall(b"GET /32 HTTP/1.0\r\n\r\n")
-            if at % 2:
-                client.shutdown(socket.SHUT_WR)
-        assert [len(Answer(data).body) for data, _ in collect(clients)] == [32] * 40
+    def client(target):
+        one = stack.enter_context(open_socket(rng.port))
+        one.sendall(request_bytes(target))
+        return one
 
-
-def test_slow_readers_delay_nobody_and_of_too_many_the_slowest_go():
-    with Service("rng", DELAY_MS=2) as rng, contextlib.ExitStack() as stack:
-        readers = [stack.enter_context(open_socket(rng.port, receive_buffer=4096)) for _ in range(520)]
-        for reader in readers:
-            reader.sendall(request_bytes(f"/{LIMIT}"))
-        ended = threading.Event()
-
-        def read():
-            while not ended.wait(0.2):
-                for reader in readers[8:]:
-                    with contextlib.suppress(BlockingIOError):
-                        assert reader.recv(4096, socket.MSG_DONTWAIT)
-
-        with ThreadPoolExecutor() as pool, contextlib.ExitStack() as reads:
-            reads.callback(ended.set)
-            reading = pool.submit(read)
-            ask(rng.port, request_bytes("/32"))  # Behind all of them.
-            eventually(lambda: len(rng.access_lines()) == 9, 20, what="the cut of 8")
-            assert quickest(lambda: ask(rng.port, request_bytes("/32")), 0.25) < 1
-            assert private_kib(rng.pid) < 20 * 1024 or SANITIZED
-        assert reading.result() is None, "the others read on"
-        assert all(len(data) < LIMIT for data, _ in collect(readers[:8]))
-
-
-def test_clients_that_left_are_skipped_without_delay_while_others_wait():
     with Service("rng", DELAY_MS=1600) as rng, contextlib.ExitStack() as stack:
-        first = stack.enter_context(open_socket(rng.port))
-        first.sendall(request_bytes("/1"))
+        first = client("/1")
         time.sleep(0.05)
-        leaving = [stack.enter_context(open_socket(rng.port)) for _ in range(90)]
-        for client in leaving:
-            client.sendall(request_bytes("/2"))
-        last = stack.enter_context(open_socket(rng.port))
-        last.sendall(request_bytes("/3"))
+        leaving = [client("/2") for _ in range(90)]
+        last = client("/3")
+        last.shutdown(socket.SHUT_WR)
         time.sleep(0.4)  # One that closes within 0.1 s has not left.
-        for at, client in enumerate(leaving):
+        for at, one in enumerate(leaving):
             if at % 3 == 0:
-                client.shutdown(socket.SHUT_WR)
+                one.shutdown(socket.SHUT_WR)
             else:
                 if at % 3 == 1:  # a reset
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                client.close()
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.close()
         collect([first, last], 20)  # one DELAY each would take over two minutes
         lines = eventually(lambda: len(rng.access_lines()) >= 92 and rng.access_lines())
     assert [re.sub(".*] ", "", line) for line in lines] == [
         *['"GET /2 HTTP/1.1" - -'] * 90, '"GET /1 HTTP/1.1" 200 1', '"GET /3 HTTP/1.1" 200 3']
-
-
-def test_a_client_that_takes_nothing_for_5_s_gets_its_file(tmp_path):
-    """As after lost packets on a wireless network."""
-    content = bytes(range(250)) * 1600
-    (tmp_path / "files").mkdir()
-    (tmp_path / "files/file").write_bytes(content)
-
-    def fetch(pause):
-        with open_socket(webui.port, receive_buffer=4096) as connection:
-            connection.sendall(request_bytes("/file"))
-            start = receive(connection, 4096)
-            time.sleep(pause)
-            return Answer(start + read_to_end(connection)).body
-
-    with alone("webui", FILES_DIR=tmp_path / "files") as webui, ThreadPoolExecutor() as pool:
-        assert webui.port
-        assert list(pool.map(fetch, (1.5, 5))) == [content] * 2
 
 
 @pytest.mark.slow
