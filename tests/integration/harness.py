@@ -30,8 +30,6 @@ _, _files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _files))
 
 
-# ------------------------------------------------------------------------------------------------------ ports
-
 _reservations = []
 _next_port = 10000 + (os.getpid() * 61) % 20000
 
@@ -75,8 +73,6 @@ def in_network_of(pid):
     """A command prefix for the network of that process."""
     return ["nsenter", f"--target={pid}", "--net"]
 
-
-# -------------------------------------------------------------------------------------------------- processes
 
 # Sanitizers of older compilers fail with today's wide address space randomisation, so it is off for them.
 LAUNCHER = (["qemu-aarch64"] if EMULATED else
@@ -189,16 +185,15 @@ class Service:
     def send_signal(self, sig):
         self.process.send_signal(sig)
 
-    def wait(self, timeout=10.0):
-        """Waits for the end and returns the exit status (negative: the signal that killed it)."""
-        return self.process.wait(scale(timeout))
+    def stop(self, sig=signal.SIGTERM, timeout=10.0, pid=None):
+        """Sends the signal and waits for the end. Its log is then complete. Returns (exit status, seconds).
 
-    def stop(self, sig=signal.SIGTERM, timeout=10.0):
-        """Sends the signal and waits for the end. Its log is then complete. Returns (exit status, seconds)."""
+        The status is negative if a signal killed it. `pid` is the process itself, if the prefix forked.
+        """
         self._stopped_by_test = True
         begun = time.monotonic()
-        self.send_signal(sig)
-        status = self.wait(timeout)
+        os.kill(pid or self.pid, sig)
+        status = self.process.wait(scale(timeout))
         took = time.monotonic() - begun
         self._reader.join(scale(5))
         return status, took
@@ -275,9 +270,6 @@ def private_kib(pid):
     """Private memory of the process, in KiB. (Private_Dirty also counts a program just built, not yet on disk.)"""
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
         return int(re.search(r"^Anonymous:\s+(\d+) kB", rollup.read(), re.MULTILINE).group(1))
-
-
-# ------------------------------------------------------------------------------------------------------ Redis
 
 
 class RedisError(Exception):
