@@ -37,8 +37,8 @@ _next_port = 10000 + (os.getpid() * 61) % 20000
 def free_port():
     """A TCP port that nobody listens on, and that no other test process gets.
 
-    It is below the range from which the kernel takes ports for outgoing connections. It is reserved by an
-    abstract Unix socket of that name, held until this process ends.
+    It is below those that the kernel takes for outgoing connections, and reserved by an abstract Unix socket of that
+    name, held until this process ends.
     """
     global _next_port
     ipv6 = socket.has_dualstack_ipv6()
@@ -59,8 +59,7 @@ def _succeeds(*command):
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-# Whether a test may make network, mount and process namespaces: that needs root, and more rights than Docker
-# gives by default.
+# Whether a test may make namespaces: that needs root, and more rights than Docker gives by default.
 NAMESPACES = (os.geteuid() == 0 and all(shutil.which(tool) for tool in ("unshare", "nsenter", "ip", "curl"))
               and _succeeds("unshare", "--net", "--mount", "--pid", "--fork", "true"))
 needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
@@ -135,13 +134,11 @@ class Service:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._port = None
 
-    def start(self):
+    def __enter__(self):
         self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, bufsize=0,
                                         stdout=self._stdout, stderr=subprocess.PIPE)
         self._reader.start()
         return self
-
-    __enter__ = start
 
     @property
     def pid(self):
@@ -168,17 +165,11 @@ class Service:
 
     def wait_for_line(self, pattern, timeout=5.0, start=0):
         """The first line from lines[start] on that contains the regular expression, as a match."""
-        at = start
-
         def look():
-            nonlocal at
             ended = not self._reader.is_alive()
-            while at < len(self.lines):
-                at += 1
-                if found := re.search(pattern, self.lines[at - 1]):
-                    return found
-            assert not ended, f"{self.name} ended without a line {pattern!r}"
-            return None
+            found = next(filter(None, (re.search(pattern, line) for line in self.lines[start:])), None)
+            assert found or not ended, f"{self.name} ended without a line {pattern!r}"
+            return found
 
         return eventually(look, timeout, what=f"a line {pattern!r} of {self.name}")
 
@@ -321,7 +312,10 @@ class Redis:
             return False
 
     def stop(self, sig=signal.SIGTERM):
-        self._disconnect()
+        if self._connection:
+            self._replies.close()
+            self._connection.close()
+            self._connection = None
         self.process.send_signal(sig)
         self.resume()
         self.process.wait(scale(10))
@@ -336,26 +330,16 @@ class Redis:
     def command(self, *words):
         """Sends one command over a persistent connection, and returns the reply."""
         words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        try:
-            if self._connection is None:
-                inside = self.namespace.inside if self.namespace else lambda call: call()
-                self._connection = inside(lambda: open_socket(self.port))
-                self._buffer = self._connection.makefile("rb")
-            self._connection.sendall(b"*%d\r\n" % len(words) + b"".join(
-                b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
-            return self._reply()
-        except OSError:
-            self._disconnect()
-            raise
-
-    def _disconnect(self):
-        if self._connection:
-            self._buffer.close()
-            self._connection.close()
-            self._connection = None
+        if self._connection is None:
+            inside = self.namespace.inside if self.namespace else lambda call: call()
+            self._connection = inside(lambda: open_socket(self.port))
+            self._replies = self._connection.makefile("rb")
+        self._connection.sendall(b"*%d\r\n" % len(words) + b"".join(
+            b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+        return self._reply()
 
     def _reply(self):
-        line = self._buffer.readline()
+        line = self._replies.readline()
         if not line.endswith(b"\r\n"):
             raise ConnectionError("redis-server closed the connection")
         kind, rest = line[:1], line[1:-2]
@@ -367,7 +351,7 @@ class Redis:
         if kind == b"*":
             return [self._reply() for _ in range(number)]
         if kind == b"$":
-            return self._buffer.read(number + 2)[:-2] if number >= 0 else None
+            return self._replies.read(number + 2)[:-2] if number >= 0 else None
         return number
 
 

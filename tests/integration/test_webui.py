@@ -21,12 +21,11 @@ JSON = "application/json; charset=utf-8"
 NO_PATH = b"404 Not Found: there is no such path\n"
 NO_METHOD = b"405 Method Not Allowed: allowed are GET, HEAD, OPTIONS\n"
 SECURITY = {"x_content_type_options": "nosniff"}  # a mounted page may have inline scripts, and may be framed
-FRESH = {**SECURITY, "cache_control": "no-store"}
-KEPT = {**SECURITY, "cache_control": "no-cache"}  # cached, but checked each time
+FRESH = SECURITY | {"cache_control": "no-store"}
+KEPT = SECURITY | {"cache_control": "no-cache"}  # cached, but checked each time
 
 
 def ask_json(port):
-    """(status, error in the body)"""
     answer = ask(port, request_bytes("/json"))
     return answer.status, json.loads(answer.body)
 
@@ -37,9 +36,9 @@ def fixture_redis():
         yield server
 
 
-@pytest.fixture(name="folders")
-def fixture_folders(tmp_path):
-    """files and assets, and next to them files that nobody may see."""
+@pytest.fixture(name="serve")
+def fixture_serve(tmp_path):
+    """Starts a webui with that Redis. Next to its folders, files and assets, are files that nobody may see."""
     for path, text in {
             "files/index.html": "<h1>index</h1>", "files/sub/page.html": "<h1>page</h1>",
             "files/assets/hidden.txt": "hidden behind the other folder",
@@ -47,14 +46,8 @@ def fixture_folders(tmp_path):
             "secret.txt": "SECRET", "files-private/x": "SECRET", "assets-private/x": "SECRET"}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    return tmp_path
-
-
-@pytest.fixture(name="serve")
-def fixture_serve(folders):
-    """Starts a webui with these folders and that Redis."""
-    return lambda url, **more: Service("webui", REDIS_URL=url, FILES_DIR=folders / "files",
-                                       ASSETS_DIR=folders / "assets", **more)
+    return lambda url, **more: Service("webui", REDIS_URL=url, FILES_DIR=tmp_path / "files",
+                                       ASSETS_DIR=tmp_path / "assets", **more)
 
 
 @pytest.fixture(name="webui")
@@ -64,10 +57,10 @@ def fixture_webui(redis, serve):
 
 
 @pytest.fixture(name="site")
-def fixture_site(folders, serve):
+def fixture_site(tmp_path, serve):
     """A webui without Redis, and its .files."""
     with serve("redis://127.0.0.1:1") as service:
-        service.files = folders / "files"
+        service.files = tmp_path / "files"
         yield service
 
 
@@ -89,8 +82,7 @@ def test_json_has_coins_as_a_number_hashes_as_a_string_and_now_in_milliseconds(w
             time.sleep(0.003)
     assert len({moment.partition(b".")[2] for moment in moments}) > 8, "to the millisecond"
     head = ask(webui.port, request_bytes("/json", method="HEAD"))
-    assert (head.status, head.body, head.headers["content-type"]) == (200, b"", JSON)
-    assert int(head.headers["content-length"]) > 30
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(answer.body)))
 
 
 def test_hashes_is_what_redis_has_even_if_it_is_not_a_number(webui, redis):
@@ -298,22 +290,6 @@ def test_a_key_of_the_wrong_type_is_named_until_its_type_is_right(webui, redis, 
     assert ask_json(webui.port)[0] == 200
 
 
-@pytest.mark.parametrize("url, said", [
-    ("redis://127.0.0.1:{}", "NOAUTH"), ("redis://nobody:p%40ss@127.0.0.1:{}", "WRONGPASS"),
-    ("redis://reader:p%40ss@127.0.0.1:{}/5", "55")])
-def test_the_url_has_user_password_and_database_and_no_error_shows_them(serve, url, said):
-    with Redis("--requirepass", "s3cret") as redis:
-        redis.command("AUTH", "s3cret")
-        redis.command("ACL", "SETUSER", "reader", "on", ">p@ss", "~*", "+@read", "+select")
-        redis.command("SELECT", "5")
-        redis.command("SET", "hashes", "55")
-        with serve(url.format(redis.port)) as service:
-            for _ in range(2):
-                answer = ask_json(service.port)[1]
-                assert answer.get("hashes") == said or f"127.0.0.1:{redis.port}: {said} " in answer["error"]
-                assert "ss@" not in str(answer) and "p%40ss" not in str(answer)
-
-
 def test_the_root_redirects_to_the_page(site):
     for method in ("GET", "HEAD"):
         answer = ask(site.port, request_bytes("/", method=method))
@@ -382,16 +358,6 @@ def test_only_files_are_served_also_by_links_inside_and_no_link_leads_out(site):
     (site.files / "style.css").symlink_to("..data/style.css")
     assert ask(site.port, request_bytes("/style.css")).body == b"h1 {}"
     assert_answer(ask(site.port, request_bytes("/style.css/")), 404, NO_PATH)
-
-
-def test_a_file_that_cannot_be_read_is_not_found_and_one_warning_says_why(site):
-    """webui, started as root, has become another user."""
-    for name in ("one.js", "two.js"):
-        (site.files / name).touch(0)
-        for _ in range(2):
-            assert_answer(ask(site.port, request_bytes(f"/{name}")), 404, NO_PATH)
-    assert [line for line in site.lines if "WARNING" in line] == [
-        f"WARNING:webui:Cannot read {site.files}/{name}: Permission denied" for name in ("one.js", "two.js")]
 
 
 def test_a_file_is_closed_after_its_response(site):

@@ -213,16 +213,16 @@ def test_the_wait_for_a_service_that_went_away_doubles(rng, hasher, redis):
     assert counted(redis) in answered(hasher)
 
 
-@pytest.mark.parametrize("user, database, reason", [
-    ("nobody", "", "WRONGPASS invalid username-password pair or user is disabled."),
-    ("miner", "/99", "ERR DB index is out of range"), ("miner", "/7", None)])
+@pytest.mark.parametrize("credentials, database, reason", [
+    ("nobody:s3cret", "", "WRONGPASS invalid username-password pair or user is disabled."),
+    (":s%33cret", "/99", "ERR DB index is out of range"), ("miner:p%c3%a4ssw%C3%B6rd", "/7", None)])
 def test_the_url_has_user_password_and_database_and_a_refusal_is_an_error_in_redis_own_words(
-        rng, hasher, user, database, reason):
+        rng, hasher, credentials, database, reason):
     with Redis("--requirepass", "s3cret") as redis:
         at_redis = f"127.0.0.1:{redis.port}"
         redis.command("AUTH", "s3cret")
         redis.command("ACL", "SETUSER", "miner", "on", ">pässwörd", "~*", "+@all")
-        with worker(rng, hasher, f"redis://{user}:p%c3%a4ssw%C3%B6rd@{at_redis}{database}") as service:
+        with worker(rng, hasher, f"redis://{credentials}@{at_redis}{database}") as service:
             if reason:
                 service.wait_for_line(r"Waiting 0\.2s and restarting")
             else:
