@@ -92,12 +92,11 @@ def test_hashes_the_raw_bytes_whatever_their_content_type(hasher, header):
 
 
 def test_hashes_a_body_whatever_its_size_and_its_chunks_sizes(hasher):
-    body = os.urandom(1_000_000)
-    for size in (1, 7, 255, 4096, 4097, 16384, 70000):
-        part = body[:size * 100]
+    body = os.urandom(700_000)
+    for size in (1, 255, 4096, 4097, 70000):
+        part = body[:size * 10]
         assert_digest(ask(hasher.port, post(part)), part)
-        pieces = [part[at:at + size] for at in range(0, len(part), size)]
-        assert_digest(ask(hasher.port, chunked(*pieces)), part)
+        assert_digest(ask(hasher.port, chunked(*(part[at:at + size] for at in range(0, len(part), size)))), part)
 
 
 PYTHON_REQUESTS = ["User-Agent: python-requests/2.18.4", "Accept-Encoding: gzip, deflate", "Accept: */*",

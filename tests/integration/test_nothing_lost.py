@@ -69,10 +69,9 @@ class Crowd(contextlib.ExitStack):
         assert service.stop()[0] == 0
 
     def restart(self, name):
-        """Restarts one of that name. Redis keeps its data."""
-        self.redis.stop() if name == "redis" else self.stop(name)
+        self.stop(name)
         time.sleep(self.random.uniform(0, 0.4))
-        self.redis.start() if name == "redis" else self._start(name)
+        self._start(name)
 
     def pause_redis(self):
         self.redis.pause()
@@ -89,20 +88,17 @@ class Crowd(contextlib.ExitStack):
 
 
 @pytest.mark.threads
-@pytest.mark.parametrize("rounds, breaks", [(1, 0), pytest.param(6, 4, marks=pytest.mark.slow)])
-def test_whatever_is_stopped_and_restarted_the_count_is_exact(rounds, breaks):
-    """If Redis is restarted, an update that it applied just before its connection broke may be sent again."""
+def test_whatever_is_stopped_and_restarted_the_count_is_exact():
+    """tests/chaos also breaks Redis."""
     with Redis() as redis, Crowd(redis) as crowd:
-        troubles = ["worker", "worker", "worker", "rng", "hasher", "pause"] * rounds + ["redis"] * breaks
+        troubles = ["worker", "worker", "worker", "rng", "hasher", "pause"]
         crowd.random.shuffle(troubles)
         for trouble in troubles:
             time.sleep(crowd.random.uniform(0, 0.6))
             crowd.pause_redis() if trouble == "pause" else crowd.restart(trouble)
         answered, logs = crowd.finish()
-        in_redis, updates = counted(redis), told(*logs)
-        assert answered - len(logs) <= sum(updates) <= answered  # A stop interrupts at most one loop.
-        assert sum(updates) <= in_redis <= sum(updates) + breaks * crowd.WORKERS * max(updates)
-        assert in_redis > 50
+        assert answered - len(logs) <= counted(redis) <= answered  # A stop interrupts at most one loop.
+        assert counted(redis) == sum(told(*logs)) > 50
         coins = wallet(redis)
         assert [hashlib.sha256(value).hexdigest().encode() for value in coins.values()] == list(coins)
         found = {name for log in logs for name in re.findall(r"Coin found: (0\w{7})\.\.\.", log)}
