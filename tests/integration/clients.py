@@ -64,8 +64,8 @@ def collect(connections, timeout=10.0):
 class Answer:
     """A parsed HTTP response. .headers have lower-case names; repeated ones are joined by ', '.
 
-    Two are not in .headers: .times is Server-Timing, milliseconds (in the queue, of work), None without a turn; .date is
-    Date, Unix seconds, None without one.
+    Two are not in .headers: .times is Server-Timing, milliseconds (in the queue, of work), None without a turn;
+    .date is Date, Unix seconds, None without one.
     """
 
     def __init__(self, data):

@@ -37,7 +37,7 @@ BAD = {
     (414,): [request_bytes("/" + "1" * 9000), b"GET /" + b"a" * 20000],
     (431,): [request_bytes("/", *["a: b"] * 101), request_bytes("/", "X: " + "y" * 20000)],
     tuple(range(400, 500)): [
-        *map(request_bytes, ("index.html", "*", "/%zz", "/%00", "/32%00", "/\x01\x1b[31m\x7f", "/\xff\xfe", "ftp://x/y")),
+        *map(request_bytes, ("index.html", "*", "/%zz", "/%00", "/32%00", "/\x01\x1b[31m\x7f", "/\xff", "ftp://x")),
         request_bytes("example.org:443", method="CONNECT"), post("Content-Length: " + "9" * 40)],
     (0, *range(400, 506)): [
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", TLS, b"SSH-2.0-OpenSSH_9.2p1\r\n",
@@ -171,12 +171,13 @@ def check(port, data):
     return theirs, answer.status
 
 
-PIECES = [b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b"\0", b":", b";", b",", b"\v", b"\f", b"\x85", b"\xa0", b"0",
-          b"5", b"-", b"+", b"0x", b"%35", b"chunked", b"identity", b"Transfer-Encoding: chunked\r\n",
+PIECES = [b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b"\0", b":", b";", b",", b"\v", b"\f", b"\x85", b"\xa0",
+          b"0", b"5", b"-", b"+", b"0x", b"%35", b"chunked", b"identity", b"Transfer-Encoding: chunked\r\n",
           b"Content-Length: 5\r\n", b"Content-Length: 6\r\n", b"X: y\r\n", b" folded\r\n", b"HTTP/1.0",
           b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"]
 GOOD = [post("Content-Length: 5", body=b"hello"), chunked(CHUNKS), request_bytes("/"),
-        chunked(b"2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nX: y\r\n\r\n"), post("Content-Length: 5", body=b"hello", version="1.0")]
+        post("Content-Length: 5", body=b"hello", version="1.0"),
+        chunked(b"2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nX: y\r\n\r\n")]
 
 
 def mutated(rng):

@@ -240,6 +240,10 @@ def hang_rng(mine):
     mine.rng.await_requests(1)
 
 
+def break_hasher(mine):
+    mine.hasher.answer = lambda _: http_answer(b"", "500 No")
+
+
 def term(mine):
     mine.worker.send_signal(signal.SIGTERM)
 
@@ -251,8 +255,7 @@ STOPS = {
     "rng hangs": [range(10), hang_rng],
     "backing off, though redis is back": [(8, Mine.go_away), BACKS_OFF, Mine.come_back],
     "redis comes back just in time": [(8, Mine.go_away), BACKS_OFF, term, NOT_STORED, Mine.come_back],
-    "backing off from hasher": [range(10), lambda mine: setattr(mine.hasher, "answer", lambda _: http_answer(b"", "500 No")),
-                                BACKS_OFF],
+    "backing off from hasher": [range(10), break_hasher, BACKS_OFF],
 }
 
 

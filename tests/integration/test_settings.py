@@ -17,7 +17,8 @@ import pytest
 from clients import request_bytes
 from fakes import Namespace
 from harness import (BIN, EMULATED, LAUNCHER, NAMESPACES, OWN_NETWORK, REPO, Service, alone, ask, binary,
-                     free_port, http, in_network_of, listening, needs_namespaces, open_socket, run, scale, wait_until_up)
+                     free_port, http, in_network_of, listening, needs_namespaces, open_socket, run, scale,
+                     wait_until_up)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -261,7 +261,7 @@ def test_webui_stops_whatever_its_redis_does(stack, state):
 @pytest.mark.parametrize("prefix, settings, ignored, end", [
     ([], {"IGNORE_TERM": "y"}, [signal.SIGTERM, signal.SIGINT], signal.SIGHUP),
     (["env", "--ignore-signal=HUP"], {}, [signal.SIGHUP], signal.SIGTERM)], ids=["IGNORE_TERM", "nohup"])
-def test_term_and_int_are_ignored_on_request_and_hup_if_it_was_at_the_start(stack, name, prefix, settings, ignored, end):
+def test_term_and_int_are_ignored_on_request_and_hup_if_it_was_before(stack, name, prefix, settings, ignored, end):
     one = start(stack, name, prefix=prefix, **settings)
     if settings:
         one.wait_for_line(f"^WARNING:{name}:IGNORE_TERM is set: TERM and INT do not end this process$")
