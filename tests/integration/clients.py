@@ -94,10 +94,10 @@ def ask(port, data, timeout=10.0, host="127.0.0.1"):
     return Answer(raw(port, data, timeout, host))
 
 
-def http(port, method, path, body=None, headers=None, timeout=10.0, host="127.0.0.1"):
+def http(port, method, path, host="127.0.0.1"):
     """One request with Python's own client. Returns (status, headers, body)."""
-    with contextlib.closing(HTTPConnection(host, port, timeout=scale(timeout))) as connection:
-        connection.request(method, path, body=body, headers=headers or {})
+    with contextlib.closing(HTTPConnection(host, port, timeout=scale(10))) as connection:
+        connection.request(method, path)
         response = connection.getresponse()
         return response.status, response.headers, response.read()
 

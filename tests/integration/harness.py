@@ -26,8 +26,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SANITIZER_REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 
 # A thousand connections of one test process need more than the usual soft limit of 1,024 open files.
-_, _files = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _files))
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 
 _reservations = []
@@ -270,7 +269,7 @@ class RedisError(Exception):
 class Redis:
     """A real redis-server on a free port with its data in a temporary folder; a context manager.
 
-    Every write is on disk before it is acknowledged, so that .stop() and .start() keep the data, also with SIGKILL.
+    Every write is on disk before it is acknowledged, so that .stop() or .kill() and .start() keep the data.
     .pause() makes it hang, .resume() ends that. .command("HSET", "wallet", "x", b"\\xff") sends one;
     replies are int, bytes, None or lists of these, an error reply raises RedisError.
     With a fakes.Namespace it runs there, for every address, on port 6379.
@@ -289,7 +288,7 @@ class Redis:
         return self
 
     def __exit__(self, *_):
-        self.stop(signal.SIGKILL)
+        self.kill()
         self._folder.cleanup()
 
     def start(self):
@@ -320,6 +319,9 @@ class Redis:
         self.resume()
         self.process.wait(scale(10))
 
+    def kill(self):
+        self.stop(signal.SIGKILL)
+
     def pause(self):
         """Makes it hang: the kernel still accepts connections, but nothing replies."""
         self.process.send_signal(signal.SIGSTOP)
@@ -347,12 +349,11 @@ class Redis:
             raise RedisError(rest.decode())
         if kind == b"+":
             return rest
-        number = int(rest)
+        if kind == b":":
+            return int(rest)
         if kind == b"*":
-            return [self._reply() for _ in range(number)]
-        if kind == b"$":
-            return self._replies.read(number + 2)[:-2] if number >= 0 else None
-        return number
+            return [self._reply() for _ in range(int(rest))]
+        return self._replies.read(int(rest) + 2)[:-2] if rest != b"-1" else None
 
 
 def counted(redis):

@@ -130,8 +130,9 @@ def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
         served = at_rng['http_request_service_seconds_sum{route="/N"}']
         assert served >= 0.1 * at_rng['http_request_service_seconds_count{route="/N"}'] > 0
         assert at_rng["http_request_queue_seconds_sum"] > 0
-        assert at_rng['http_request_duration_seconds_sum{route="/N"}'] == pytest.approx(
-            served + at_rng["http_request_queue_seconds_sum"], rel=0.01)
+        in_all = served + at_rng["http_request_queue_seconds_sum"]
+        # A busy machine is slow to write.
+        assert 0.99 * in_all < at_rng['http_request_duration_seconds_sum{route="/N"}'] < 1.01 * in_all + scale(0.5)
 
 
 def test_webui_counts_failed_readings():

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -173,13 +172,13 @@ def test_redis_that_is_not_there_and_comes_back(redis, serve):
     redis.command("SET", "hashes", "7")
     redis.stop()
     with serve(redis.url) as service:
-        for end in (signal.SIGTERM, signal.SIGKILL):
+        for end in (redis.stop, redis.kill):
             for _ in range(2):
                 assert_503(service.port, f"Redis at 127.0.0.1:{redis.port}: connection refused")
             for _ in range(2):  # the second time, between two readings
                 redis.start()
                 assert ask_json(service.port)[1]["hashes"] == "7"
-                redis.stop(end)
+                end()
 
 
 def test_redis_that_hangs_and_comes_back(webui, redis):
