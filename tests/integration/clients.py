@@ -9,8 +9,6 @@ import time
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
 
-import pytest
-
 from waiting import scale
 
 
@@ -66,8 +64,8 @@ def collect(connections, timeout=10.0):
 class Answer:
     """A parsed HTTP response. .headers have lower-case names; repeated ones are joined by ', '.
 
-    Two are not in .headers: .times is Server-Timing, milliseconds (in the queue, of work), None without a turn; .date is
-    Date, Unix seconds, None without one.
+    Two are not in .headers: .times is Server-Timing, milliseconds (in the queue, of work), None without a turn;
+    .date is Date, Unix seconds, None without one.
     """
 
     def __init__(self, data):
@@ -96,27 +94,10 @@ def ask(port, data, timeout=10.0, host="127.0.0.1"):
     return Answer(raw(port, data, timeout, host))
 
 
-def answer_after_sending(port, start, pieces):
-    """The response to a client that sends all of this before it reads.
-
-    The service reads a refused client for a second. If a busy machine takes longer to send, it tries again.
-    """
-    for _ in range(5):
-        begun = time.monotonic()
-        with open_socket(port, timeout=30) as connection, contextlib.suppress(ConnectionError):
-            for piece in (start, *pieces):
-                connection.sendall(piece)
-                time.sleep(0.005)
-            if data := read_to_end(connection):
-                return Answer(data)
-        assert time.monotonic() - begun > 0.8, "the service did not read it"
-    pytest.skip("this machine is too busy to send 5 MB in a second")
-
-
-def http(port, method, path, body=None, headers=None, timeout=10.0, host="127.0.0.1"):
+def http(port, method, path, host="127.0.0.1"):
     """One request with Python's own client. Returns (status, headers, body)."""
-    with contextlib.closing(HTTPConnection(host, port, timeout=scale(timeout))) as connection:
-        connection.request(method, path, body=body, headers=headers or {})
+    with contextlib.closing(HTTPConnection(host, port, timeout=scale(10))) as connection:
+        connection.request(method, path)
         response = connection.getresponse()
         return response.status, response.headers, response.read()
 

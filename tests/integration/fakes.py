@@ -2,7 +2,8 @@
 
 FakeHttp    an rng or a hasher that responds as the test wants: wrong, late, in part, or not at all
 RedisProxy  a proxy for a real Redis that can break a connection before or after a command
-Namespace   a separate network, with names and name servers for the test; needs root
+Blackhole   a port where connecting neither succeeds nor fails
+Namespace   a separate network, with name servers for the test; needs root
 FakeDns     the name server in it, which may be silent
 """
 
@@ -12,6 +13,7 @@ import ctypes
 import hashlib
 import http.client
 import os
+import pathlib
 import socket
 import struct
 import subprocess
@@ -230,25 +232,41 @@ class RedisProxy(Server):
             connection.shutdown(socket.SHUT_RDWR)
 
 
+class Blackhole:
+    """A port where connecting neither succeeds nor fails: its listen queue is full and nobody accepts."""
+
+    def __enter__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.port = self.listener.getsockname()[1]
+        self.fillers = [socket.socket() for _ in range(8)]  # the kernel accepts one or two, then drops the rest
+        for filler in self.fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+        time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_):
+        for one in (*self.fillers, self.listener):
+            one.close()
+
+
 class Namespace:
     """A network like another machine's: with its own loopback interface, /etc/hosts and /etc/resolv.conf.
 
-    Start a Service in it with prefix=namespace.prefix, and a Server with namespace=namespace. Names come from
-    set_hosts(); other names are looked up at 127.0.0.1:53 in this network (or as `resolv` says), where nobody listens
-    (so the lookup fails at once) unless there is a FakeDns.
+    Start a Service in it with prefix=namespace.prefix, and a Server with namespace=namespace. Names are looked up at
+    127.0.0.1:53 in this network (or as `resolv` says), where nobody listens (so the lookup fails at once) unless there
+    is a FakeDns.
     """
 
-    _SCRIPT = ("ip link set lo up && mount --bind hosts /etc/hosts && "
-               "mount --bind resolv.conf /etc/resolv.conf && echo ready && cd / && exec sleep 3600")
-
-    def __init__(self, hosts="", resolv="nameserver 127.0.0.1\n"):
+    def __init__(self, resolv="nameserver 127.0.0.1\n"):
         self._files = tempfile.TemporaryDirectory(prefix="dockercoins-names-")
-        for name, text in (("hosts", "127.0.0.1 localhost\n" + hosts), ("resolv.conf", resolv)):
-            with open(os.path.join(self._files.name, name), "w", encoding="ascii") as file:
-                file.write(text)
+        pathlib.Path(self._files.name, "hosts").write_text("127.0.0.1 localhost\n", encoding="ascii")
+        pathlib.Path(self._files.name, "resolv.conf").write_text(resolv, encoding="ascii")
 
     def __enter__(self):
-        command = ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", self._SCRIPT]
+        script = ("ip link set lo up && mount --bind hosts /etc/hosts && "
+                  "mount --bind resolv.conf /etc/resolv.conf && echo ready && cd / && exec sleep 3600")
+        command = ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", script]
         self._keeper = subprocess.Popen(command, cwd=self._files.name, stdout=subprocess.PIPE)
         assert self._keeper.stdout.readline() == b"ready\n", "no namespace"
         return self
@@ -266,13 +284,6 @@ class Namespace:
     @property
     def prefix(self):
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--"]
-
-    def set_hosts(self, text):
-        """Replaces /etc/hosts."""
-        # In place, because this very file is mounted, and never empty in between.
-        with open(os.path.join(self._files.name, "hosts"), "r+", encoding="ascii") as file:
-            file.write("127.0.0.1 localhost\n" + text)
-            file.truncate()
 
     def inside(self, call):
         """What call() returns in this network. What it opens stays there."""

@@ -19,18 +19,15 @@ import time
 
 import pytest
 
-from clients import Answer, answer_after_sending, ask, collect, http, open_socket, raw, read_to_end
+from clients import Answer, ask, collect, http, open_socket, raw, read_to_end
 from waiting import BIN, EMULATED, REPO, SANITIZED, SLOW, STOPS_WITHIN, eventually, scale
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SANITIZER_REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 
 # A thousand connections of one test process need more than the usual soft limit of 1,024 open files.
-_, _files = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (_files, _files))
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
-
-# ------------------------------------------------------------------------------------------------------ ports
 
 _reservations = []
 _next_port = 10000 + (os.getpid() * 61) % 20000
@@ -39,8 +36,8 @@ _next_port = 10000 + (os.getpid() * 61) % 20000
 def free_port():
     """A TCP port that nobody listens on, and that no other test process gets.
 
-    It is below the range from which the kernel takes ports for outgoing connections. It is reserved by an
-    abstract Unix socket of that name, held until this process ends.
+    It is below those that the kernel takes for outgoing connections, and reserved by an abstract Unix socket of that
+    name, held until this process ends.
     """
     global _next_port
     ipv6 = socket.has_dualstack_ipv6()
@@ -57,30 +54,11 @@ def free_port():
     raise AssertionError("no free port")
 
 
-class Blackhole:
-    """A port where connecting neither succeeds nor fails: its listen queue is full and nobody accepts."""
-
-    def __enter__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self.port = self.listener.getsockname()[1]
-        self.fillers = [socket.socket() for _ in range(8)]  # the kernel accepts one or two, then drops the rest
-        for filler in self.fillers:
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", self.port))
-        time.sleep(0.05)
-        return self
-
-    def __exit__(self, *_):
-        for one in (*self.fillers, self.listener):
-            one.close()
-
-
 def _succeeds(*command):
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-# Whether a test may make network, mount and process namespaces: that needs root, and more rights than Docker
-# gives by default.
+# Whether a test may make namespaces: that needs root, and more rights than Docker gives by default.
 NAMESPACES = (os.geteuid() == 0 and all(shutil.which(tool) for tool in ("unshare", "nsenter", "ip", "curl"))
               and _succeeds("unshare", "--net", "--mount", "--pid", "--fork", "true"))
 needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
@@ -89,13 +67,10 @@ needs_namespaces = pytest.mark.skipif(not NAMESPACES, reason="needs root and nam
 OWN_NETWORK = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 
-def in_network_of(pid, *command, **options):
-    """Runs a command in the network of that process."""
-    return subprocess.run(["nsenter", "--target", str(pid), "--net", *command], capture_output=True, text=True,
-                          timeout=scale(20), check=False, **options)
+def in_network_of(pid):
+    """A command prefix for the network of that process."""
+    return ["nsenter", f"--target={pid}", "--net"]
 
-
-# -------------------------------------------------------------------------------------------------- processes
 
 # Sanitizers of older compilers fail with today's wide address space randomisation, so it is off for them.
 LAUNCHER = (["qemu-aarch64"] if EMULATED else
@@ -133,10 +108,10 @@ class Service:
       admin=True    with an admin port, in .admin_port
       prefix=[...]  words before the command, such as ["setpriv", "--reuid=1000", ...]; they must exec
       path=...      another copy of the program
-      pipe_size=N   size of the pipe behind stdout; see stop_reading()
+      stdout=...    where its log goes, which the test then reads
     """
 
-    def __init__(self, name, *, admin=False, prefix=(), path=None, pipe_size=None, **env):
+    def __init__(self, name, *, admin=False, prefix=(), path=None, stdout=subprocess.PIPE, **env):
         self.name = name
         settings = {"ADMIN_PORT": 0, "BIND_ADDRESS": "127.0.0.1"}
         if name != "worker":
@@ -149,25 +124,20 @@ class Service:
         self.admin_port = int(settings["ADMIN_PORT"] or 0) or None
         self.env = base_environment() | {key: str(value) for key, value in settings.items() if value is not None}
         self.command = [*prefix, *LAUNCHER, path or binary(name)]
-        self._pipe_size = pipe_size or -1
         self.lines = []  # both streams, in order
         self.stdout = []
         self.stderr = []
         self.process = None
+        self._stdout = stdout
         self._stopped_by_test = False
-        self._hung_up = False
-        self._reading = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._port = None
 
-    def start(self):
+    def __enter__(self):
         self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, bufsize=0,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, pipesize=self._pipe_size)
-        self._reading.set()
+                                        stdout=self._stdout, stderr=subprocess.PIPE)
         self._reader.start()
         return self
-
-    __enter__ = start
 
     @property
     def pid(self):
@@ -194,45 +164,28 @@ class Service:
 
     def wait_for_line(self, pattern, timeout=5.0, start=0):
         """The first line from lines[start] on that contains the regular expression, as a match."""
-        at = start
-
         def look():
-            nonlocal at
             ended = not self._reader.is_alive()
-            while at < len(self.lines):
-                at += 1
-                if found := re.search(pattern, self.lines[at - 1]):
-                    return found
-            assert not ended, f"{self.name} ended without a line {pattern!r}"
-            return None
+            found = next(filter(None, (re.search(pattern, line) for line in self.lines[start:])), None)
+            assert found or not ended, f"{self.name} ended without a line {pattern!r}"
+            return found
 
         return eventually(look, timeout, what=f"a line {pattern!r} of {self.name}")
-
-    def stop_reading(self):
-        """Stops reading its stdout and stderr: the pipes fill up and its writes block."""
-        self._reading.clear()
-
-    def hang_up(self):
-        """Closes the reading ends of its stdout and stderr: its writes fail (EPIPE)."""
-        self._hung_up = True
-        self._reader.join(scale(5))
 
     def send_signal(self, sig):
         self.process.send_signal(sig)
 
-    def wait(self, timeout=10.0):
-        """Waits for the end and returns the exit status (negative: the signal that killed it)."""
-        return self.process.wait(scale(timeout))
+    def stop(self, sig=signal.SIGTERM, timeout=10.0, pid=None):
+        """Sends the signal and waits for the end. Its log is then complete. Returns (exit status, seconds).
 
-    def stop(self, sig=signal.SIGTERM, timeout=10.0):
-        """Sends the signal and waits for the end. Its log is then complete. Returns (exit status, seconds)."""
+        The status is negative if a signal killed it. `pid` is the process itself, if the prefix forked.
+        """
         self._stopped_by_test = True
         begun = time.monotonic()
-        self.send_signal(sig)
-        status = self.wait(timeout)
+        os.kill(pid or self.pid, sig)
+        status = self.process.wait(scale(timeout))
         took = time.monotonic() - begun
-        if self._reading.is_set():
-            self._reader.join(scale(5))
+        self._reader.join(scale(5))
         return status, took
 
     def kill(self):
@@ -242,7 +195,6 @@ class Service:
         self.process.wait()
 
     def __exit__(self, kind, _value, _trace):
-        self._reading.set()
         problem = None
         try:
             if self._stopped_by_test:
@@ -264,20 +216,18 @@ class Service:
 
     def _read(self):
         """Collects the lines of both streams until they end."""
-        process = self.process
-        with selectors.DefaultSelector() as selector, process.stdout, process.stderr:
-            for stream, lines in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
-                selector.register(stream, selectors.EVENT_READ, (lines, bytearray()))
-            while selector.get_map() and not self._hung_up:
-                self._reading.wait()
-                for key, _ in selector.select(0.2):
-                    if not self._reading.is_set():
-                        break
+        streams = {self.process.stdout: self.stdout, self.process.stderr: self.stderr}
+        with selectors.DefaultSelector() as selector:
+            for stream in filter(None, streams):
+                selector.register(stream, selectors.EVENT_READ, (streams[stream], bytearray()))
+            while selector.get_map():
+                for key, _ in selector.select():
                     lines, pending = key.data
                     data = os.read(key.fd, 65536)
                     *whole, pending[:] = (pending + data).split(b"\n")
                     if not data:
                         selector.unregister(key.fileobj)
+                        key.fileobj.close()
                     for line in whole if data or not pending else [pending]:
                         lines.append(line.decode("utf-8", "surrogateescape"))
                         self.lines.append(lines[-1])
@@ -312,9 +262,6 @@ def private_kib(pid):
         return int(re.search(r"^Anonymous:\s+(\d+) kB", rollup.read(), re.MULTILINE).group(1))
 
 
-# ------------------------------------------------------------------------------------------------------ Redis
-
-
 class RedisError(Exception):
     """An error reply."""
 
@@ -333,23 +280,21 @@ class Redis:
         self.namespace = namespace
         self.port = 6379 if namespace else free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        self.folder = None
-        self.process = None
         self._connection = None
 
     def __enter__(self):
-        self.folder = tempfile.mkdtemp(prefix="dockercoins-redis-")
+        self._folder = tempfile.TemporaryDirectory(prefix="dockercoins-redis-")
         self.start()
         return self
 
     def __exit__(self, *_):
         self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._folder.cleanup()
 
     def start(self):
         """Starts it (again on the same port) and waits until it replies."""
         reach = "* --protected-mode no" if self.namespace else "127.0.0.1"
-        options = (f"--port {self.port} --bind {reach} --dir {self.folder} --appendonly yes --appendfsync always "
+        options = (f"--port {self.port} --bind {reach} --dir {self._folder.name} --appendonly yes --appendfsync always "
                    "--daemonize no --databases 16 --maxclients 5000 --loglevel warning --save")
         prefix = self.namespace.prefix if self.namespace else []
         self.process = subprocess.Popen([*prefix, "redis-server", *options.split(), "", *self.options],
@@ -365,18 +310,17 @@ class Redis:
         except OSError:
             return False
 
-    def stop(self):
-        """Stops it normally."""
-        self._disconnect()
-        self.process.terminate()
+    def stop(self, sig=signal.SIGTERM):
+        if self._connection:
+            self._replies.close()
+            self._connection.close()
+            self._connection = None
+        self.process.send_signal(sig)
         self.resume()
         self.process.wait(scale(10))
 
     def kill(self):
-        """Ends it as a crash would."""
-        self._disconnect()
-        self.process.kill()
-        self.process.wait()
+        self.stop(signal.SIGKILL)
 
     def pause(self):
         """Makes it hang: the kernel still accepts connections, but nothing replies."""
@@ -385,42 +329,31 @@ class Redis:
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
-    def command(self, *words, timeout=10.0):
+    def command(self, *words):
         """Sends one command over a persistent connection, and returns the reply."""
+        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
         if self._connection is None:
             inside = self.namespace.inside if self.namespace else lambda call: call()
-            self._connection = inside(lambda: open_socket(self.port, timeout=timeout))
-            self._buffer = self._connection.makefile("rb")
-        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        try:
-            self._connection.sendall(b"*%d\r\n" % len(words) + b"".join(
-                b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
-            return self._reply()
-        except OSError:
-            self._disconnect()
-            raise
-
-    def _disconnect(self):
-        if self._connection is not None:
-            self._buffer.close()
-            self._connection.close()
-            self._connection = None
+            self._connection = inside(lambda: open_socket(self.port))
+            self._replies = self._connection.makefile("rb")
+        self._connection.sendall(b"*%d\r\n" % len(words) + b"".join(
+            b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+        return self._reply()
 
     def _reply(self):
-        line = self._buffer.readline()
+        line = self._replies.readline()
         if not line.endswith(b"\r\n"):
             raise ConnectionError("redis-server closed the connection")
         kind, rest = line[:1], line[1:-2]
-        if kind == b"+":
-            return rest
         if kind == b"-":
             raise RedisError(rest.decode())
-        number = int(rest)
+        if kind == b"+":
+            return rest
         if kind == b":":
-            return number
+            return int(rest)
         if kind == b"*":
-            return [self._reply() for _ in range(number)]
-        return self._buffer.read(number + 2)[:-2] if number >= 0 else None
+            return [self._reply() for _ in range(int(rest))]
+        return self._replies.read(int(rest) + 2)[:-2] if rest != b"-1" else None
 
 
 def counted(redis):

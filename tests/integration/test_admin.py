@@ -29,7 +29,7 @@ def test_health_is_ok_with_every_version_of_http_and_with_head(served, path):
 
 
 def test_nothing_else_is_served_on_it_and_nothing_is_logged(served):
-    for path in ("/", "/healthz/", "/healthzz", "/32", "/json"):
+    for path in ("/", "/healthz/", "/healthzz", "/32"):
         assert http(served.admin_port, "GET", path)[0] == 404
     refused = ask(served.admin_port, b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")

@@ -150,8 +150,8 @@ def test_a_thousand_workers_at_one_rng(figure):
         said = re.compile(r"INFO:worker:(?:(\d+) units of work done|Coin found)")
         others = [line for line in lines if not said.match(line)]
         late = [line for line in others if re.match("ERROR:worker:Not stored at the end: .*: no reply in time", line)]
-        figure("1,000 workers", f"rng serves {rate:.3f} requests/s, all stopped in {took:.2f} s, {len(late)} before Redis "
-                                f"had answered, KiB of rng at the beginning and at the end: {memory}")
+        figure("1,000 workers", f"rng serves {rate:.3f} requests/s, all stopped in {took:.2f} s, {len(late)} before "
+                                f"Redis had answered, KiB of rng at the beginning and at the end: {memory}")
         assert others == late and len(late) < count / 10, "no worker had another error"
         assert statuses == {0}
         assert (9.8 if QUIET else 8) <= rate <= 10.1

@@ -34,27 +34,19 @@ LINES = {
     "rng": {
         "GET / HTTP/1.1": (200, NAME_BYTES + len("RNG")),
         "GET /0 HTTP/1.1": (200, 0),
-        "GET /0032 HTTP/1.0": (200, 32),
-        "GET /%33%32?cache=no HTTP/1.1": (200, 32),
-        "GET /1000000 HTTP/1.1": (200, 1000000),
+        "GET /%33%32?cache=no HTTP/1.0": (200, 32),
         "HEAD /32 HTTP/1.0": (200, 0),
         "GET /33554432 HTTP/1.1": (400, None),
-        "GET /abc HTTP/1.1": (404, None),
-        "DELETE /32 HTTP/1.1": (405, None),
         "OPTIONS * HTTP/1.1": (200, 0)},
     "hasher": {
         "HEAD / HTTP/1.0": (200, 0),
-        "GET / HTTP/1.1": (200, NAME_BYTES + len("HASHER")),
-        "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello": (200, 64),
         "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello": (200, 64),
         "POST / HTTP/1.1\r\nContent-Length: 99999999": (413, None),
         "POST /x HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello": (404, None),
         "PUT / HTTP/1.1": (405, None)},
     "webui": {
         "GET / HTTP/1.1": (302, 0),
-        "GET /json HTTP/1.1": (503, len('{"error":"Redis at 127.0.0.1:1: connection refused"}')),
-        "GET /assets/nothing?q HTTP/1.1": (404, None),
-        "POST /json HTTP/1.1": (405, None)},
+        "GET /json HTTP/1.1": (503, len('{"error":"Redis at 127.0.0.1:1: connection refused"}'))},
 }
 
 
@@ -68,10 +60,9 @@ def test_each_request_has_its_line_with_status_and_size(served):
 
 
 @pytest.mark.parametrize("target, shown", [
-    *((same, same) for same in ("/32?cache=no&x=%20y", "/%33%0d%0aX:y", "//double//slashes", "/%zz%", "/a+b;c",
-                                "/~user/../x/./y", "http://rng:80/nowhere?q", "/" + "7" * 1023, "/#fragment")),
+    *((same, same) for same in ("/%33%0d%0aX:y?x=%20y", "//a//b", "/%zz%", "http://rng:80/nowhere?q", "/#x")),
     ("/" + "7" * 3000, "/" + "7" * 1023),
-    (b"/\x01\x1b[31mred\x7f", r"/\x01\x1b[31mred\x7f"), (b"/\t", r"/\x09"), (b"/\x9b31m\xff", r"/\x9b31m\xff"),
+    (b"/\x01\x1b[31mred\x7f\t", r"/\x01\x1b[31mred\x7f\x09"), (b"/\x9b31m\xff", r"/\x9b31m\xff"),
     (b'/"_200_1\\x', r'/\"_200_1\\x')], ids=lambda target: str(target)[:20])
 def test_a_target_is_shown_as_it_came_but_cannot_forge_a_line(served, target, shown):
     target = target if isinstance(target, bytes) else target.encode()

@@ -4,7 +4,9 @@ What a worker stores at a stop is tested in test_nothing_lost.py.
 """
 
 import contextlib
+import fcntl
 import os
+import select
 import signal
 import socket
 import tempfile
@@ -13,9 +15,9 @@ import time
 import pytest
 
 from clients import dripping
-from fakes import FakeDns, Namespace, RedisProxy
-from harness import (EMULATED, NAMESPACES, STOPS_WITHIN, Answer, Blackhole, Redis, Service, alone, collect,
-                     eventually, http, open_socket, scale)
+from fakes import Blackhole, FakeDns, Namespace, RedisProxy
+from harness import (EMULATED, NAMESPACES, STOPS_WITHIN, Answer, Redis, Service, alone, collect,
+                     eventually, free_port, http, open_socket, scale)
 
 GET_32 = b"GET /32 HTTP/1.1\r\nHost: x\r\n\r\n"
 POST_HELLO = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -37,8 +39,8 @@ def send(stack, port, requests, **how):
     return connections
 
 
-def assert_stops(one, sig=signal.SIGTERM):
-    status, seconds = one.stop(sig)
+def assert_stops(one, sig=signal.SIGTERM, pid=None):
+    status, seconds = one.stop(sig, pid=pid)
     assert status == 0
     assert seconds < STOPS_WITHIN, f"{one.name} took {seconds:.2f} s to stop"
 
@@ -65,11 +67,7 @@ def test_stops_when_idle_as_process_1_of_its_container(stack, name, sig):
     if NAMESPACES:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
             pid = int(children.read())
-    begun = time.monotonic()
-    os.kill(pid, sig)
-    one._stopped_by_test = True
-    assert one.wait() == 0
-    assert time.monotonic() - begun < STOPS_WITHIN
+    assert_stops(one, sig, pid)
     with pytest.raises(ConnectionRefusedError):
         open_socket(one.port if name in SERVERS else one.admin_port)
 
@@ -113,29 +111,28 @@ def test_a_request_that_takes_longer_than_half_a_second_is_cut_off(stack, name, 
 
 @pytest.mark.parametrize("name, what", [("rng", b"service"), ("worker", b"worker")])
 def test_while_it_stops_it_is_not_ready_and_accepts_nothing_new(stack, name, what):
+    def readyz():
+        with contextlib.suppress(OSError):
+            status, _, body = http(one.admin_port, "GET", "/readyz")
+            return status, body
+
     redis = stack.enter_context(Redis())
     redis.pause()
     for _ in range(5):  # On a busy machine the request may miss the half second.
         one = stack.enter_context(Service(name, admin=True, DELAY_MS=450, REDIS_URL=redis.url))
-        eventually(lambda port=one.admin_port: readyz(port) == (200, b"ok\n"), what="/readyz")
+        eventually(lambda: readyz() == (200, b"ok\n"), what="/readyz")
         if name == "rng":
             send(stack, one.port, [GET_32])
         time.sleep(0.2)
         one.send_signal(signal.SIGTERM)
         time.sleep(scale(0.02))
-        answer = readyz(one.admin_port)
+        answer = readyz()
         with contextlib.suppress(OSError):
             assert_refused(send(stack, one.port, [GET_32]) if name == "rng" else [])
         assert_stops(one)
         if answer:
             break
     assert answer == (503, b"503 Service Unavailable: the " + what + b" is stopping\n")
-
-
-def readyz(port):
-    with contextlib.suppress(OSError):
-        status, _, body = http(port, "GET", "/readyz")
-        return status, body
 
 
 def with_clients_that_never_get_done(stack, name):
@@ -163,22 +160,32 @@ def with_clients_that_do_not_read(stack, name):
     return one, []
 
 
+def with_log(stack, name, **settings):
+    """A service that writes its log to a small pipe, and the end that nobody reads."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    one = stack.enter_context(alone(name, stdout=writer, PORT=free_port(), **settings))
+    one._port = int(one.env["PORT"])
+    os.close(writer)
+    return one, reader
+
+
 def whose_log_nobody_reads(stack, name):
     """The pipe is full, but nobody waits for it."""
-    one = start(stack, name, pipe_size=4096)
-    port = one.port
-    one.stop_reading()
-    collect(send(stack, port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
-    assert http(port, "GET", "/nowhere")[0] == 404
+    one, reader = with_log(stack, name)
+    stack.callback(os.close, reader)
+    eventually(lambda: select.select([reader], [], [], 0)[0], what="the first line")
+    collect(send(stack, one.port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
+    assert http(one.port, "GET", "/nowhere")[0] == 404
     return one, []
 
 
 def whose_reader_of_the_log_has_gone(stack, name):
-    one = start(stack, name)
-    port = one.port
-    one.hang_up()
+    one, reader = with_log(stack, name)
+    eventually(lambda: os.read(reader, 1000), what="the first line")
+    os.close(reader)
     for _ in range(5):
-        assert http(port, "GET", "/nowhere")[0] == 404
+        assert http(one.port, "GET", "/nowhere")[0] == 404
     return one, []
 
 
@@ -193,17 +200,17 @@ def test_a_service_stops(stack, state, name):
 
 
 def missing(_stack):
-    return "127.0.0.1:1", None, ()
+    return "127.0.0.1:1", None
 
 
 def hangs(stack):
     redis = stack.enter_context(Redis())
     redis.pause()
-    return f"127.0.0.1:{redis.port}", None, ()
+    return f"127.0.0.1:{redis.port}", None
 
 
 def does_not_connect(stack):
-    return f"127.0.0.1:{stack.enter_context(Blackhole()).port}", None, ()
+    return f"127.0.0.1:{stack.enter_context(Blackhole()).port}", None
 
 
 def has_a_silent_name_server(stack):
@@ -211,7 +218,7 @@ def has_a_silent_name_server(stack):
         pytest.skip("needs root and namespaces")
     namespace = stack.enter_context(Namespace())
     stack.enter_context(FakeDns(namespace, silent=True))
-    return "somewhere", namespace, namespace.prefix
+    return "somewhere", namespace
 
 
 STATES = [missing, hangs, does_not_connect, has_a_silent_name_server]
@@ -220,10 +227,10 @@ STATES = [missing, hangs, does_not_connect, has_a_silent_name_server]
 @pytest.mark.parametrize("what", ["REDIS_URL", "RNG_URL"])
 @pytest.mark.parametrize("state", STATES)
 def test_a_worker_stops_whatever_it_waits_for(stack, state, what):
-    address, namespace, prefix = state(stack)
+    address, namespace = state(stack)
     redis = stack.enter_context(RedisProxy(stack.enter_context(Redis()), namespace=namespace))
     urls = {"REDIS_URL": redis.url, what: f"{'redis' if what == 'REDIS_URL' else 'http'}://{address}"}
-    worker = stack.enter_context(Service("worker", DELAY_MS=0, prefix=prefix, **urls))
+    worker = stack.enter_context(Service("worker", DELAY_MS=0, prefix=namespace.prefix if namespace else [], **urls))
     time.sleep(scale(0.7))
     assert_stops(worker)
     assert "Not stored" not in worker.log, "there is nothing to store"
@@ -231,16 +238,16 @@ def test_a_worker_stops_whatever_it_waits_for(stack, state, what):
 
 def test_a_worker_continues_when_nobody_reads_its_log_and_stops_in_the_middle_of_its_work(stack):
     redis = stack.enter_context(RedisProxy(stack.enter_context(Redis())))
-    worker = start(stack, "worker", DELAY_MS=1200, REDIS_URL=redis.url, RNG_URL="http://127.0.0.1:1")
-    worker.hang_up()
+    worker, reader = with_log(stack, "worker", DELAY_MS=1200, REDIS_URL=redis.url, RNG_URL="http://127.0.0.1:1")
+    os.close(reader)
     eventually(lambda: len(redis.commands) >= 3, 20, what="updates")
     assert_stops(worker)
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_webui_stops_whatever_its_redis_does(stack, state):
-    address, namespace, prefix = state(stack)
-    webui = start(stack, "webui", REDIS_URL=f"redis://{address}", prefix=prefix)
+    address, namespace = state(stack)
+    webui = start(stack, "webui", REDIS_URL=f"redis://{address}", prefix=namespace.prefix if namespace else [])
     asking = [stack.enter_context(namespace.socket() if namespace else socket.socket()) for _ in range(20)]
     for connection in asking:
         connection.connect(("127.0.0.1", webui.port))
@@ -254,7 +261,7 @@ def test_webui_stops_whatever_its_redis_does(stack, state):
 @pytest.mark.parametrize("prefix, settings, ignored, end", [
     ([], {"IGNORE_TERM": "y"}, [signal.SIGTERM, signal.SIGINT], signal.SIGHUP),
     (["env", "--ignore-signal=HUP"], {}, [signal.SIGHUP], signal.SIGTERM)], ids=["IGNORE_TERM", "nohup"])
-def test_term_and_int_are_ignored_on_request_and_hup_if_it_was_at_the_start(stack, name, prefix, settings, ignored, end):
+def test_term_and_int_are_ignored_on_request_and_hup_if_it_was_before(stack, name, prefix, settings, ignored, end):
     one = start(stack, name, prefix=prefix, **settings)
     if settings:
         one.wait_for_line(f"^WARNING:{name}:IGNORE_TERM is set: TERM and INT do not end this process$")
