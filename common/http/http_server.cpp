@@ -95,6 +95,9 @@ void HttpServer::Enqueue(WatchedFd fd, std::unique_ptr<Request> request, bool ma
   request->client = &waiting_.Add(std::move(client));
   request->client->share.Set(sizeof(WaitingClient) + kConnectionBytes + request->bytes);
   request->record.queued = EventHandler::Clock::now();
+  // W3C Trace Context: two of them count as none.
+  if (request->http.get_header_value_count("traceparent") == 1)
+    request->record.caller = SpanContext::Parse(request->http.get_header_value("traceparent"));
   KeepToBudget();
   if (!listener_->HasSpare()) return RefuseWaiting(std::move(request), "there is no free descriptor");
   if (budget_.IsOver() || !queue_.Submit(request))

@@ -117,7 +117,9 @@ class MinerTest : public ::testing::Test {
   void Mine() {
     log_ = std::make_unique<CapturedLog>("worker");
     metrics_ = std::make_unique<Metrics>();
-    Miner(world_, world_, world_, *metrics_, log_->log(), kDelay).Run(world_.stop());
+    Tracer off(*metrics_, log_->log(), {});
+    LoopTrace trace(off);
+    Miner(world_, world_, world_, *metrics_, log_->log(), trace, kDelay).Run(world_.stop());
   }
 
   /// From now on, the steps for whose number (from 1) `which` holds fail.
