@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cinttypes>
 #include <cstdio>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -21,80 +20,61 @@ constexpr auto kStopTime = std::chrono::milliseconds(100);
 constexpr size_t kMaxResponse = 4096;
 constexpr size_t kMaxWarnings = 20;
 
-std::string IdText(uint64_t id) {
-  std::array<char, 17> text{};
-  std::snprintf(text.data(), text.size(), "%016" PRIx64, id);
-  return text.data();
+/// Appends `text` as JSON.
+void Append(std::string& json, std::string_view text) {
+  const auto is_plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
+  if (std::ranges::all_of(text, is_plain)) {  // Ten times as fast.
+    ((json += '"') += text) += '"';
+  } else {
+    json += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
 }
 
-std::string HeaderText(unsigned version, const SpanContext& context, unsigned flags) {
-  const std::string ids = IdText(context.trace_high) + IdText(context.trace_low) + "-" + IdText(context.span);
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%02x-%s-%02x", version, ids.c_str(), flags);
-  return text.data();
+void Append(std::string& json, std::string_view key, std::string_view value, bool is_number = false) {
+  if (json.back() != '[') json += ',';
+  Append(json += R"({"key":)", key);
+  Append(json += is_number ? R"(,"value":{"intValue":)" : R"(,"value":{"stringValue":)", value);
+  json += "}}";
 }
 
-std::string Text(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-nlohmann::json Json(const Span::Attribute& attribute) {
-  const char* type = attribute.is_number ? "intValue" : "stringValue";
-  return {{"key", attribute.key}, {"value", {{type, attribute.value}}}};
-}
-
-/// https://github.com/open-telemetry/opentelemetry-proto: trace.proto, in the JSON of docs/specification.md.
-nlohmann::json Json(const Span& span) {
+/// Appends what trace.proto and docs/specification.md say
+/// (https://github.com/open-telemetry/opentelemetry-proto). A tree would take ten times the CPU time, and
+/// megabytes for all the spans that may wait.
+void Append(std::string& json, const Span& span) {
   const auto nanoseconds = [&](Span::Clock::time_point time) {
-    return std::to_string(std::chrono::nanoseconds(time.time_since_epoch() + span.epoch).count());
+    return int64_t{std::chrono::nanoseconds(time.time_since_epoch() + span.epoch).count()};
   };
-  nlohmann::json json = {{"traceId", IdText(span.context.trace_high) + IdText(span.context.trace_low)},
-                         {"spanId", IdText(span.context.span)},
-                         {"name", span.name},
-                         {"kind", static_cast<int>(span.kind)},
-                         {"startTimeUnixNano", nanoseconds(span.begun)},
-                         {"endTimeUnixNano", nanoseconds(span.ended)}};
-  if (span.parent != 0) json["parentSpanId"] = IdText(span.parent);
-  for (const auto& attribute : span.attributes) json["attributes"].push_back(Json(attribute));
-  constexpr int kError = 2;
-  if (span.error) json["status"] = {{"code", kError}, {"message", *span.error}};
-  return json;
+  std::array<char, 256> ids{};
+  std::snprintf(
+      ids.data(), ids.size(),
+      R"({"traceId":"%016lx%016lx","spanId":"%016lx","startTimeUnixNano":"%ld","endTimeUnixNano":"%ld")",
+      span.context.trace_high, span.context.trace_low, span.context.span, nanoseconds(span.begun),
+      nanoseconds(span.ended));
+  if (json.back() != '[') json += ',';
+  ((json += ids.data()) += R"(,"kind":)") += std::to_string(static_cast<int>(span.kind));
+  if (span.parent != 0) ((json += R"(,"parentSpanId":")") += IdText(span.parent)) += '"';
+  Append(json += R"(,"name":)", span.name);
+  if (span.error) Append(json += R"(,"status":{"code":2,"message":)", *span.error), json += '}';
+  json += R"(,"attributes":[)";
+  for (const auto& [key, value, is_number] : span.attributes) Append(json, key, value, is_number);
+  json += "]}";
 }
 
 httplib::Request ToRequest(const std::vector<Span>& spans, const TraceSettings& settings) {
-  nlohmann::json resource = nlohmann::json::array();
-  for (const auto& [key, value] : settings.attributes) resource.push_back(Json({key.c_str(), value}));
-  const nlohmann::json scope = {{"name", "dockercoins"}, {"version", DOCKERCOINS_VERSION}};
   httplib::Request request;
   request.method = "POST";
   request.path = settings.receiver.path;
   request.set_header("Content-Type", "application/json");
-  request.body = R"({"resourceSpans":[{"resource":{"attributes":)" + Text(resource) +
-                 R"(},"scopeSpans":[{"scope":)" + Text(scope) + R"(,"spans":[)";
-  // One by one: the tree of all of them would take megabytes.
-  for (const Span& span : spans) request.body += Text(Json(span)) + ',';
-  request.body.replace(request.body.size() - 1, 1, "]}]}]}");
+  std::string& json = request.body = R"({"resourceSpans":[{"resource":{"attributes":[)";
+  for (const auto& [key, value] : settings.attributes) Append(json, key, value);
+  json +=
+      R"(]},"scopeSpans":[{"scope":{"name":"dockercoins","version":")" DOCKERCOINS_VERSION R"("},"spans":[)";
+  for (const Span& span : spans) Append(json, span);
+  json += "]}]}]}";
   return request;
 }
 
 }  // namespace
-
-std::optional<SpanContext> SpanContext::Parse(std::string_view text) {
-  const std::string known(text.substr(0, HeaderText(0, {}, 0).size()));
-  const std::string_view more = text.substr(known.size());
-  SpanContext context;
-  unsigned version = 0, flags = 0;
-  std::sscanf(known.c_str(), "%2x-%16" SCNx64 "%16" SCNx64 "-%16" SCNx64 "-%2x", &version,
-              &context.trace_high, &context.trace_low, &context.span, &flags);
-  context.sampled = (flags & 1) != 0;
-  // Only a later version may have more, behind a further dash.
-  if (!more.empty() && (version == 0 || more.front() != '-')) return std::nullopt;
-  if ((context.trace_high | context.trace_low) == 0 || context.span == 0 || version == 0xff)
-    return std::nullopt;
-  return known == HeaderText(version, context, flags) ? std::optional(context) : std::nullopt;
-}
-
-std::string SpanContext::Traceparent() const { return HeaderText(0, *this, sampled ? 1 : 0); }
 
 Tracer::Tracer(Metrics& metrics, Log& log, std::stop_token stop)
     : log_(log),
@@ -108,7 +88,8 @@ Tracer::Tracer(Metrics& metrics, Log& log, std::stop_token stop)
     log.Warning(std::string("No traces: ") + error.what());
   }
   if (!settings_) return;
-  client_.emplace(settings_->receiver.server);
+  std::random_device device;
+  random_.seed(uint64_t{device()} << 32 | device());
   sending_ = std::async(std::launch::async, [this] { Run(); });
 }
 
@@ -149,19 +130,16 @@ void Tracer::Add(Span span) {
 
 void Tracer::Run() {
   const auto is_closed = [this] { return closed_; };
+  HttpClient client(settings_->receiver.server);
   std::unique_lock lock(mutex_);
   for (bool is_last = false; !is_last;) {
-    // A stop is a time to send what there is, and then the rest.
-    if (stop_.stop_requested()) {
-      changed_.wait(lock, is_closed);
-    } else {
-      changed_.wait_for(lock, stop_, kInterval, is_closed);
-    }
+    // At a stop what there is goes at once, and then the rest.
+    changed_.wait_for(lock, stop_.stop_requested() ? std::stop_token() : stop_, kInterval, is_closed);
     is_last = closed_;
     std::vector<Span> sent = std::exchange(spans_, {});
     in_flight_ = sent.size();
     lock.unlock();
-    if (!sent.empty()) Send(sent);
+    if (!sent.empty()) Send(client, sent);
     lock.lock();
     in_flight_ = 0;
     std::ranges::move(spans_, std::back_inserter(sent));
@@ -170,20 +148,20 @@ void Tracer::Run() {
 }
 
 /// Leaves those that should be sent again.
-void Tracer::Send(std::vector<Span>& spans) {
+void Tracer::Send(HttpClient& client, std::vector<Span>& spans) {
   std::string reason;
   bool is_done = false, is_busy = false;
   try {
-    const auto response = client_->Send(ToRequest(spans, *settings_),
-                                        {.time = kPostTime, .body = kMaxResponse}, interrupt_.get_token());
+    const auto response = client.Send(ToRequest(spans, *settings_), {.time = kPostTime, .body = kMaxResponse},
+                                      interrupt_.get_token());
     const int status = response.status;
     is_done = status / 100 == 2;
     // The specification's list of those after which a client tries again.
     is_busy = status == 429 || status == 502 || status == 503 || status == 504;
-    if (!is_done || response.body.find("rejectedSpans") != std::string::npos) {
-      reason = client_->Server().ToString() + ": it responded with status " + std::to_string(status) + " " +
-               response.body;
-    }
+    const std::string server = client.Server().ToString();
+    const bool is_partial = response.body.find("rejectedSpans") != std::string::npos;
+    if (is_partial) reason = server + ": it did not take all of them: " + response.body;
+    if (!is_done) reason = server + ": it responded with status " + std::to_string(status);
   } catch (const UnreachableError& error) {
     is_busy = true;
     reason = error.what();

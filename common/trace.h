@@ -12,25 +12,15 @@
 #include <set>
 #include <stop_token>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "common/http_client.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/settings.h"
+#include "common/trace_context.h"
 
 namespace dockercoins {
-
-/// Which span of which trace, as one service tells the next (https://www.w3.org/TR/trace-context/).
-struct SpanContext {
-  uint64_t trace_high = 0, trace_low = 0, span = 0;
-  bool sampled = false;  ///< The trace is recorded.
-
-  /// None if `traceparent` is malformed.
-  static std::optional<SpanContext> Parse(std::string_view traceparent);
-  [[nodiscard]] std::string Traceparent() const;
-};
 
 /// Something that took time. Names are those of OpenTelemetry's semantic conventions.
 struct Span {
@@ -47,8 +37,7 @@ struct Span {
   SpanContext context = {};
   uint64_t parent = 0;  ///< 0: none.
   Clock::time_point begun = {}, ended = {};
-  std::chrono::system_clock::duration epoch =
-      {};  ///< From 1970 to Clock's. The same for all of a trace here.
+  std::chrono::system_clock::duration epoch = {};  ///< When Clock began; one for a trace in a process.
   std::vector<Attribute> attributes = {};
   std::optional<std::string> error = {};  ///< Why it failed, if it did.
 };
@@ -74,16 +63,15 @@ class Tracer {
 
  private:
   void Run();
-  void Send(std::vector<Span>& spans);
-  uint64_t RandomId() { return uint64_t{random_()} << 32 | random_() | 1; }  // Not 0.
+  void Send(HttpClient& client, std::vector<Span>& spans);
+  uint64_t RandomId() { return random_() | 1; }  // Not 0.
 
   Log& log_;
   const Counter dropped_;
   std::optional<TraceSettings> settings_;
-  std::optional<HttpClient> client_;
   std::set<std::string> warned_;  ///< The reasons of the warnings.
   std::mutex mutex_;              ///< Guards these four:
-  std::random_device random_;
+  std::mt19937_64 random_;
   std::vector<Span> spans_;
   size_t in_flight_ = 0;  ///< So many others are being sent.
   bool closed_ = false;   ///< There will be no more.
