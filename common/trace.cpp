@@ -152,9 +152,11 @@ void Tracer::Send(HttpClient& client, std::vector<Span>& spans) {
   std::string reason;
   bool is_done = false, is_busy = false;
   try {
-    const auto response = client.Send(ToRequest(spans, *settings_), {.time = kPostTime, .body = kMaxResponse},
-                                      interrupt_.get_token());
+    const auto response =
+        client.Send(ToRequest(spans, *settings_), {.time = kPostTime, .body = kMaxResponse, .keep = true},
+                    interrupt_.get_token());
     const int status = response.status;
+    has_failed_ = false;
     is_done = status / 100 == 2;
     // The specification's list of those after which a client tries again.
     is_busy = status == 429 || status == 502 || status == 503 || status == 504;
@@ -166,7 +168,8 @@ void Tracer::Send(HttpClient& client, std::vector<Span>& spans) {
     is_busy = true;
     reason = error.what();
   } catch (const std::exception& error) {
-    reason = error.what();
+    is_busy = !std::exchange(has_failed_, true);  // The receiver may have closed a kept connection just now.
+    if (!is_busy) reason = error.what();
   }
   const bool is_told = reason.empty() || interrupt_.stop_requested() || warned_.size() == kMaxWarnings;
   if (!is_told && warned_.insert(reason).second) log_.Warning("Traces: " + reason);

@@ -69,6 +69,7 @@ class Tracer {
   Log& log_;
   const Counter dropped_;
   std::optional<TraceSettings> settings_;
+  bool has_failed_ = false;       ///< The last request had no response.
   std::set<std::string> warned_;  ///< The reasons of the warnings.
   std::mutex mutex_;              ///< Guards these four:
   std::mt19937_64 random_;

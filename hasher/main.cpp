@@ -15,6 +15,7 @@ constexpr dockercoins::Program kProgram = {
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DELAY_MS      simulated work, milliseconds (100)\n"
         "  FAIL_PERCENT  so many of 100 requests fail (0)\n"
+        "  OTEL_*        traces, as OpenTelemetry specifies (off)\n"
         "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
         "  DEBUG         y: debug log (unset)\n",
     .has_service_port = true,

@@ -24,6 +24,7 @@ constexpr dockercoins::Program kProgram = {
         "  BIND_ADDRESS  address of the admin port (::)\n"
         "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
         "  DELAY_MS      simulated work, milliseconds (100)\n"
+        "  OTEL_*        traces, as OpenTelemetry specifies (off)\n"
         "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
         "  DEBUG         y: debug log (unset)\n",
     .has_service_port = false,

@@ -25,6 +25,7 @@ ADDRESS = "address to listen on (::)"
 ADMIN_PORT = "port for /healthz, /readyz and /metrics, 0: none (9797)"
 REDIS_URL = "redis://[[user]:password@]host[:port][/db] (redis://redis:6379)"
 FAULTS = {"FAIL_PERCENT": "so many of 100 requests fail (0)"}
+TRACES = {"OTEL_*": "traces, as OpenTelemetry specifies (off)"}
 LAST = {"IGNORE_TERM": "y: TERM and INT are ignored (unset)", "DEBUG": "y: debug log (unset)"}
 
 # What a program does, and the settings in its --help.
@@ -32,14 +33,14 @@ PROGRAMS = {
     "rng": ("random bytes over HTTP.", {
         "PORT": PORT, "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT,
         "DELAY_MS": "simulated work, milliseconds (100)", "CONCURRENCY": "requests served at a time (1)",
-        **FAULTS, **LAST}),
+        **FAULTS, **TRACES, **LAST}),
     "hasher": ("SHA-256 over HTTP.", {
         "PORT": PORT, "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT,
-        "DELAY_MS": "simulated work, milliseconds (100)", **FAULTS, **LAST}),
+        "DELAY_MS": "simulated work, milliseconds (100)", **FAULTS, **TRACES, **LAST}),
     "worker": ("mines coins, with rng, hasher and Redis.", {
         "RNG_URL": "URL of rng (http://rng)", "HASHER_URL": "URL of hasher (http://hasher)",
         "REDIS_URL": REDIS_URL, "BIND_ADDRESS": "address of the admin port (::)",
-        "ADMIN_PORT": ADMIN_PORT, "DELAY_MS": "simulated work, milliseconds (100)", **LAST}),
+        "ADMIN_PORT": ADMIN_PORT, "DELAY_MS": "simulated work, milliseconds (100)", **TRACES, **LAST}),
     "webui": ("the dashboard.", {
         "PORT": PORT, "REDIS_URL": REDIS_URL, "FILES_DIR": "folder of the dashboard's files (/files)",
         "ASSETS_DIR": "folder of the chart library (/usr/share/javascript)",
