@@ -23,35 +23,31 @@ constexpr size_t kMaxWarnings = 20;
 /// Appends `text` as JSON.
 void Append(std::string& json, std::string_view text) {
   const auto is_plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
-  if (std::ranges::all_of(text, is_plain)) {  // Ten times as fast.
-    ((json += '"') += text) += '"';
-  } else {
-    json += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
+  const bool is_simple = std::ranges::all_of(text, is_plain);  // Then this is ten times as fast.
+  json += is_simple ? '"' + std::string(text) + '"'
+                    : nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 void Append(std::string& json, std::string_view key, std::string_view value, bool is_number = false) {
-  if (json.back() != '[') json += ',';
-  Append(json += R"({"key":)", key);
+  Append((json.back() == '[' ? json : json += ',') += R"({"key":)", key);
   Append(json += is_number ? R"(,"value":{"intValue":)" : R"(,"value":{"stringValue":)", value);
   json += "}}";
 }
 
-/// Appends what trace.proto and docs/specification.md say
+/// Appends it as trace.proto and docs/specification.md say
 /// (https://github.com/open-telemetry/opentelemetry-proto). A tree would take ten times the CPU time, and
-/// megabytes for all the spans that may wait.
+/// megabytes for all that may wait.
 void Append(std::string& json, const Span& span) {
-  const auto nanoseconds = [&](Span::Clock::time_point time) {
+  const auto nanoseconds = [&](auto time) {
     return int64_t{std::chrono::nanoseconds(time.time_since_epoch() + span.epoch).count()};
   };
-  std::array<char, 256> ids{};
-  std::snprintf(
-      ids.data(), ids.size(),
-      R"({"traceId":"%016lx%016lx","spanId":"%016lx","startTimeUnixNano":"%ld","endTimeUnixNano":"%ld")",
-      span.context.trace_high, span.context.trace_low, span.context.span, nanoseconds(span.begun),
-      nanoseconds(span.ended));
-  if (json.back() != '[') json += ',';
-  ((json += ids.data()) += R"(,"kind":)") += std::to_string(static_cast<int>(span.kind));
+  constexpr const char* kForm =
+      R"({"traceId":"%016lx%016lx","spanId":"%016lx","kind":%d,"startTimeUnixNano":"%ld","endTimeUnixNano":"%ld")";
+  const auto& [high, low, id, sampled] = span.context;
+  std::array<char, 256> head{};
+  std::snprintf(head.data(), head.size(), kForm, high, low, id, static_cast<int>(span.kind),
+                nanoseconds(span.begun), nanoseconds(span.ended));
+  (json.back() == '[' ? json : json += ',') += head.data();
   if (span.parent != 0) ((json += R"(,"parentSpanId":")") += IdText(span.parent)) += '"';
   Append(json += R"(,"name":)", span.name);
   if (span.error) Append(json += R"(,"status":{"code":2,"message":)", *span.error), json += '}';
@@ -160,10 +156,9 @@ void Tracer::Send(HttpClient& client, std::vector<Span>& spans) {
     is_done = status / 100 == 2;
     // The specification's list of those after which a client tries again.
     is_busy = status == 429 || status == 502 || status == 503 || status == 504;
-    const std::string server = client.Server().ToString();
-    const bool is_partial = response.body.find("rejectedSpans") != std::string::npos;
-    if (is_partial) reason = server + ": it did not take all of them: " + response.body;
-    if (!is_done) reason = server + ": it responded with status " + std::to_string(status);
+    if (!is_done || response.body.find("rejectedSpans") != std::string::npos)
+      reason = client.Server().ToString() + ": it responded with status " + std::to_string(status) + " " +
+               response.body;
   } catch (const UnreachableError& error) {
     is_busy = true;
     reason = error.what();

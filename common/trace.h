@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdint>
 #include <functional>
 #include <future>
 #include <mutex>
@@ -18,29 +17,9 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/settings.h"
-#include "common/trace_context.h"
+#include "common/span.h"
 
 namespace dockercoins {
-
-/// Something that took time. Names are those of OpenTelemetry's semantic conventions.
-struct Span {
-  using Clock = std::chrono::steady_clock;
-  enum class Kind { kInternal = 1, kServer = 2, kClient = 3 };
-  struct Attribute {
-    const char* key;
-    std::string value;
-    bool is_number = false;
-  };
-
-  std::string name;
-  Kind kind = Kind::kInternal;
-  SpanContext context = {};
-  uint64_t parent = 0;  ///< 0: none.
-  Clock::time_point begun = {}, ended = {};
-  std::chrono::system_clock::duration epoch = {};  ///< When Clock began; one for a trace in a process.
-  std::vector<Attribute> attributes = {};
-  std::optional<std::string> error = {};  ///< Why it failed, if it did.
-};
 
 /// Sends spans by OTLP over HTTP, in JSON, to where the settings say. Thread-safe.
 ///
@@ -69,7 +48,7 @@ class Tracer {
   Log& log_;
   const Counter dropped_;
   std::optional<TraceSettings> settings_;
-  bool has_failed_ = false;       ///< The last request had no response.
+  bool has_failed_ = false;       ///< The last request, without a response.
   std::set<std::string> warned_;  ///< The reasons of the warnings.
   std::mutex mutex_;              ///< Guards these four:
   std::mt19937_64 random_;

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "common/http/routes.h"
-#include "common/trace_context.h"
+#include "common/span.h"
 #include "httplib.h"
 
 namespace dockercoins {

@@ -1,4 +1,4 @@
-#include "common/trace_context.h"
+#include "common/span.h"
 
 #include <array>
 #include <cinttypes>
