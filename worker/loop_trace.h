@@ -14,13 +14,15 @@ namespace dockercoins {
 /// throws. For one thread.
 class LoopTrace {
  public:
-  /// `tracer` must outlive this.
-  explicit LoopTrace(Tracer& tracer) : tracer_(tracer) {}
+  /// Records nothing.
+  LoopTrace() = default;
+  /// `tracer` must outlive this. Records nothing if it is off.
+  explicit LoopTrace(Tracer& tracer) : tracer_(tracer.IsOn() ? &tracer : nullptr) {}
 
   /// Calls `call()` in the first span of a new trace.
   template <typename Call>
   void Loop(const Call& call) {
-    if (tracer_.IsOn()) loop_ = tracer_.Begin("loop", Span::Kind::kInternal, std::nullopt);
+    if (tracer_ != nullptr) loop_ = tracer_->Begin("loop", Span::Kind::kInternal, std::nullopt);
     Record(loop_, [&](Span* /*span*/) { call(); });
   }
 
@@ -28,7 +30,7 @@ class LoopTrace {
   /// attributes; it is null when the loop is not recorded.
   template <typename Call>
   auto Step(std::string_view name, Span::Kind kind, const Call& call) {
-    if (loop_) step_ = tracer_.Begin(std::string(name), kind, loop_->context);
+    if (loop_) step_ = tracer_->Begin(std::string(name), kind, loop_->context);
     if (loop_) step_->epoch = loop_->epoch;
     return Record(step_, call);
   }
@@ -42,9 +44,9 @@ class LoopTrace {
     ~Ending() {
       if (!span) return;
       span->ended = Span::Clock::now();
-      tracer.Add(*std::exchange(span, std::nullopt));
+      tracer->Add(*std::exchange(span, std::nullopt));
     }
-    Tracer& tracer;
+    Tracer* tracer;
     std::optional<Span>& span;
   };
 
@@ -66,7 +68,7 @@ class LoopTrace {
     if (!has_type) span.attributes.push_back({"error.type", "_OTHER"});
   }
 
-  Tracer& tracer_;
+  Tracer* tracer_ = nullptr;
   std::optional<Span> loop_, step_;
 };
 
