@@ -212,8 +212,10 @@ def test_2048_spans_wait_and_what_does_not_fit_is_counted():
     with Receiver(lambda _: [HANG]) as receiver, alone("rng", admin=True, DELAY_MS=0, **receiver.settings) as rng:
         wait_until_up(rng)
         assert scrape(rng)["dockercoins_spans_dropped_total"] == 0
-        for _ in range(800):
+        for number in range(800):
             assert get(rng, f"00-{ID}-{PARENT}-01", path="/") == 200
+            if number == 100:
+                receiver.await_requests()  # What is being sent counts, too.
         eventually(lambda: scrape(rng)["dockercoins_spans_dropped_total"] == 3 * 800 - 2048)
 
 
