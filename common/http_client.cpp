@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "common/wait.h"
 
@@ -154,7 +155,10 @@ httplib::Response HttpClient::Send(httplib::Request request, const Limits& limit
                                    const std::stop_token& stop) {
   const Endpoint& server = Server();
   const auto deadline = Clock::now() + limits.time;
-  const UniqueFd fd = dialer_.Dial(std::min<std::chrono::milliseconds>(limits.time, kConnectTimeout), stop);
+  // One that has something to say is being closed.
+  UniqueFd fd = kept_ && PollUntil(kept_.get(), POLLIN, Clock::now()) == 0
+                    ? std::exchange(kept_, {})
+                    : dialer_.Dial(std::min<std::chrono::milliseconds>(limits.time, kConnectTimeout), stop);
   const std::stop_callback interrupt(stop, [&fd] { ::shutdown(fd.get(), SHUT_RDWR); });
   Connection connection(fd.get(), deadline, limits.body);
 
@@ -169,7 +173,7 @@ httplib::Response HttpClient::Send(httplib::Request request, const Limits& limit
   ConnectedClient client(server.host, server.port);
   client.set_url_encode(false);
   auto error = httplib::Error::Success;
-  const bool complete = client.process_request(connection, request, response, true, error);
+  const bool complete = client.process_request(connection, request, response, !limits.keep, error);
 
   const auto fail = [&](const std::string& reason) {
     throw std::runtime_error(server.ToString() + ": " + reason);
@@ -177,6 +181,7 @@ httplib::Response HttpClient::Send(httplib::Request request, const Limits& limit
   if (response.body.size() > limits.body)
     fail("it responded with more than " + std::to_string(limits.body) + " bytes");
   if (!complete && error != httplib::Error::Canceled) fail(connection.failure());
+  if (limits.keep && complete && !response.has_header("Connection")) kept_ = std::move(fd);
   return response;
 }
 

@@ -12,12 +12,13 @@
 namespace dockercoins {
 
 /// Sends requests to one server. Each uses a connection of its own, to any of the name's addresses, so that
-/// every replica gets its share as soon as it exists. For one thread.
+/// every replica gets its share as soon as it exists, unless the last was kept. For one thread.
 class HttpClient {
  public:
   struct Limits {
     std::chrono::milliseconds time;  ///< For all of it, from connecting to the last byte.
     size_t body = 0;                 ///< Bytes of the response's body; 0: it is not waited for.
+    bool keep = false;               ///< The connection is kept for the next request, if the server keeps it.
   };
 
   /// Its name is looked up together with that of `sibling`, if there is one.
@@ -39,6 +40,7 @@ class HttpClient {
 
  private:
   Dialer dialer_;
+  UniqueFd kept_;
 };
 
 }  // namespace dockercoins

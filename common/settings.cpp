@@ -1,8 +1,11 @@
 #include "common/settings.h"
 
 #include <arpa/inet.h>
+#include <strings.h>
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <string_view>
 
@@ -65,6 +68,54 @@ std::string ReadAddress() {
   return address;
 }
 
+/// One of OpenTelemetry's variables. Empty: unset.
+constexpr Setting Otel(const char* name) { return {name, "", ""}; }
+
+/// OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG.
+void ReadSampler(TraceSettings& settings) {
+  constexpr std::string_view kParentBased = "parentbased_";
+  constexpr Setting kName = Otel("OTEL_TRACES_SAMPLER");
+  constexpr Setting kArgument = Otel("OTEL_TRACES_SAMPLER_ARG");
+  const std::string name = ValueOf(kName);
+  std::string_view sampler = name.empty() ? "parentbased_always_on" : std::string_view(name);
+  settings.follows_parent = sampler.starts_with(kParentBased);
+  if (settings.follows_parent) sampler.remove_prefix(kParentBased.size());
+  const std::string ratio = sampler == "always_on"      ? "1"
+                            : sampler == "always_off"   ? "0"
+                            : sampler == "traceidratio" ? ValueOf(kArgument)
+                                                        : "no ratio";
+  if (ratio == "no ratio")
+    Refuse(kName, name, "always_on, always_off or traceidratio is expected, maybe after parentbased_");
+  if (ratio.empty()) return;
+  const char* end = ratio.data() + ratio.size();
+  const auto [parsed, error] = std::from_chars(ratio.data(), end, settings.ratio);
+  if (error != std::errc() || parsed != end || !(settings.ratio >= 0 && settings.ratio <= 1))
+    Refuse(kArgument, ratio, "a number from 0 to 1 is expected");
+}
+
+/// OTEL_RESOURCE_ATTRIBUTES: `key=value,key=value`, with percent-encoded values, as in W3C Baggage.
+void ReadResource(TraceSettings& settings) {
+  constexpr Setting kName = Otel("OTEL_RESOURCE_ATTRIBUTES");
+  const std::string value = ValueOf(kName);
+  const auto trimmed = [](std::string_view text) {
+    text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+    return text.substr(0, text.find_last_not_of(" \t") + 1);
+  };
+  for (std::string_view rest = value; !rest.empty();) {
+    const std::string_view pair = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+    if (trimmed(pair).empty()) continue;
+    const size_t equals = pair.find('=');
+    const std::string_view key = trimmed(pair.substr(0, equals));
+    try {
+      if (key.empty() || equals == std::string::npos) throw std::invalid_argument("no key and value");
+      settings.attributes[std::string(key)] = PercentDecoded(trimmed(pair.substr(equals + 1)));
+    } catch (const std::invalid_argument& error) {
+      Refuse(kName, value, std::string("key=value,key=value is expected (") + error.what() + ")");
+    }
+  }
+}
+
 }  // namespace
 
 ListenSettings ReadAdminSettings() {
@@ -97,6 +148,22 @@ unsigned ReadFailPercent() {
 HttpUrl ReadHttpUrl(const Setting& setting) { return ReadUrl<HttpUrl>(setting, "http://host[:port][/path]"); }
 
 RedisUrl ReadRedisUrl() { return ReadUrl<RedisUrl>(setting::kRedisUrl, setting::kRedisUrl.text); }
+
+std::optional<TraceSettings> ReadTraceSettings(const std::string& service) {
+  constexpr Setting kEndpoint = Otel("OTEL_EXPORTER_OTLP_ENDPOINT");
+  constexpr Setting kProtocol = Otel("OTEL_EXPORTER_OTLP_PROTOCOL");
+  const std::string disabled = ValueOf(Otel("OTEL_SDK_DISABLED"));
+  if (ValueOf(kEndpoint).empty() || ::strcasecmp(disabled.c_str(), "true") == 0) return std::nullopt;
+  TraceSettings settings{.receiver = ReadHttpUrl(kEndpoint), .attributes = {{"service.name", service}}};
+  settings.receiver.path += "/v1/traces";
+  const std::string protocol = ValueOf(kProtocol);
+  if (!protocol.empty() && protocol != "http/json") Refuse(kProtocol, protocol, "http/json is expected");
+  ReadResource(settings);
+  if (const std::string name = ValueOf(Otel("OTEL_SERVICE_NAME")); !name.empty())
+    settings.attributes["service.name"] = name;
+  ReadSampler(settings);
+  return settings;
+}
 
 std::filesystem::path ReadFolder(const Setting& setting) {
   const std::string value = ValueOf(setting);

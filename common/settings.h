@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -45,6 +46,14 @@ struct ListenSettings {
   bool admin_asked = false;  ///< ADMIN_PORT was set, so that it must be free.
 };
 
+/// Where traces go, and which of them.
+struct TraceSettings {
+  HttpUrl receiver;                               ///< Its path is that of traces.
+  std::map<std::string, std::string> attributes;  ///< The resource's: `service.name` and others.
+  bool follows_parent = true;                     ///< What another service has begun is as that has decided.
+  double ratio = 1;                               ///< Of the other traces, so many are recorded.
+};
+
 // Each of these reads one variable (or a few that belong together) from the environment, or returns its
 // default. They throw SettingError, which names the variable, its value and what is allowed. Call them before
 // there is a second thread.
@@ -64,6 +73,9 @@ unsigned ReadFailPercent();
 HttpUrl ReadHttpUrl(const Setting& setting);
 /// REDIS_URL.
 RedisUrl ReadRedisUrl();
+/// OTEL_...: none without a receiver, or when OTEL_SDK_DISABLED. `service` is the default name. As
+/// OpenTelemetry's specification says, an empty value counts as unset.
+std::optional<TraceSettings> ReadTraceSettings(const std::string& service);
 /// FILES_DIR or ASSETS_DIR. Does not check that the folder exists.
 std::filesystem::path ReadFolder(const Setting& setting);
 /// Whether DEBUG or IGNORE_TERM begins with y or Y. Never fails.

@@ -77,6 +77,8 @@ Endpoint ParseEndpoint(std::string_view text, uint16_t default_port) {
   return server;
 }
 
+}  // namespace
+
 std::string PercentDecoded(std::string_view text) {
   std::string decoded;
   while (!text.empty()) {
@@ -94,8 +96,6 @@ std::string PercentDecoded(std::string_view text) {
   }
   return decoded;
 }
-
-}  // namespace
 
 std::string WithoutPassword(std::string_view url) {
   const size_t at = url.rfind('@');

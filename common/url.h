@@ -42,6 +42,9 @@ struct RedisUrl {
 /// section 3.2). None if it is malformed.
 std::optional<std::string> PathOfTarget(std::string_view target);
 
+/// `text` with `%41` as `A`. Throws std::invalid_argument if two hexadecimal digits are missing behind a %.
+std::string PercentDecoded(std::string_view text);
+
 /// `url` for a message: *** replaces the text between the scheme and the last @, which may be a password.
 std::string WithoutPassword(std::string_view url);
 

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""Spoiler: the second picture gives away the riddle's answer. Makes pictures for the docs from real runs.
+"""Spoiler: two pictures give away the riddle's answer. Makes pictures for the docs from real runs.
 
 Run it on a machine that is otherwise idle.
 
   docs/make_pictures.py dashboard      docs/dashboard.png: 1, 2, 3 and 10 workers, marked, one minute each
   docs/make_pictures.py time-per-step  docs/time-per-step.svg: `scripts/lesson explain` with 1, 3 and 10 workers
+  docs/make_pictures.py trace          docs/trace.svg: the trace of one loop, with 10 workers
 """
 
 import contextlib
@@ -23,9 +24,10 @@ import lesson_script  # noqa: E402  (found through the line above, as are those 
 lesson_script.load()
 
 from browser import Browser, dockercoins, install_hint  # noqa: E402
-from harness import eventually  # noqa: E402
+from harness import Mine, eventually  # noqa: E402
 from lesson_parts.measuring import explain  # noqa: E402
 from lesson_parts.words import count  # noqa: E402
+from otlp import Receiver  # noqa: E402
 from processes import Processes  # noqa: E402
 
 # ------------------------------------------------------------------------------------------ the dashboard
@@ -108,27 +110,30 @@ def rect(x, y, width, height, colour, more=""):
     return f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{height}"{more} fill="{colour}"/>'
 
 
+def picture_of(title, heading, left, bottom, longest, lines):
+    """An SVG picture of bars that begin at `left`, with its axis in milliseconds."""
+    scale = (WIDTH - left - RIGHT) / longest
+    ticks = [(left + tick * scale, tick) for tick in range(0, int(longest) + 1, TICK_MS)]
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 40}" width="{WIDTH}" '
+        f'height="{bottom + 40}" font-family="system-ui, sans-serif" role="img">', f"<title>{title}</title>",
+        rect(0, 0, WIDTH, bottom + 40, "#ffffff", ' rx="8"'),
+        text(left, 26, f"{heading}, in milliseconds", "start", size=16, weight="bold"),
+        *(f'<line x1="{x:.0f}" y1="{TOP - 8}" x2="{x:.0f}" y2="{bottom - 8}" stroke="#d9dde3"/>' for x, _ in ticks),
+        *(text(x, bottom + 14, tick, size=13) for x, tick in ticks), *lines, "</svg>", ""])
+
+
 def draw(measured):
     """The picture: one bar per number of workers, as long as a hash takes."""
     longest = max(sum(parts) for _, parts in measured.values()) * 1.02
     scale = (WIDTH - LEFT - RIGHT) / longest
-    bottom = TOP + len(measured) * (BAR + GAP)
     summary = "; ".join(f"{count(workers, 'worker')}: " + ", ".join(
         f"{name} {part:.0f} ms" for (name, _, _), part in zip(PARTS, parts) if part >= 0.5)
         for workers, (_, parts) in measured.items())
-    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 40}" width="{WIDTH}" '
-             f'height="{bottom + 40}" font-family="system-ui, sans-serif" role="img">',
-             f"<title>Time per hash. {summary}</title>",
-             rect(0, 0, WIDTH, bottom + 40, "#ffffff", ' rx="8"'),
-             text(LEFT, 26, "Time per hash, in milliseconds", "start", size=16, weight="bold")]
-    x = LEFT
+    x, lines = LEFT, []
     for name, colour, _ in PARTS:
         lines += [rect(x, 42, 12, 12, colour), text(x + 17, 53, name, "start", size=13)]
         x += 34 + 7 * len(name)
-    for tick in range(0, int(longest) + 1, TICK_MS):
-        x = LEFT + tick * scale
-        lines += [f'<line x1="{x:.0f}" y1="{TOP - 8}" x2="{x:.0f}" y2="{bottom - 8}" stroke="#d9dde3"/>',
-                  text(x, bottom + 14, tick, size=13)]
     for row, (workers, (speed, parts)) in enumerate(measured.items()):
         y, x = TOP + row * (BAR + GAP), LEFT
         lines += [text(LEFT - 12, y + 19, count(workers, "worker"), "end", weight="bold"),
@@ -138,14 +143,63 @@ def draw(measured):
             lines += [rect(x, y, width, BAR, colour)] if width >= 1 else []
             lines += [text(x + width / 2, y + 26, f"{part:.0f}", colour=on_it)] if width > 26 else []
             x += width
-    return "\n".join([*lines, "</svg>", ""])
+    return picture_of(f"Time per hash. {summary}", "Time per hash", LEFT, TOP + len(measured) * (BAR + GAP), longest,
+                      lines)
 
 
-def make_time_per_step(path):
-    picture = draw({workers: measure(workers) for workers in (1, 3, 10)})
+def write(path, picture):
     with open(path, "w", encoding="utf-8") as file:
         file.write(picture)
     print(f"{path}: {os.path.getsize(path)} bytes")
+
+
+# ------------------------------------------------------------------------------------------ a trace
+
+ROW, NAMES = 26, 190
+COLOURS = {"work": PARTS[0][1], "queue": PARTS[1][1]}
+WORK = {"rng": PARTS[2][1], "hasher": PARTS[3][1]}
+
+
+def draw_trace(loop):
+    """The picture of a list of spans: a row each, below its parent, as Jaeger shows them."""
+    children = {}
+    for span in sorted(loop, key=lambda span: span.begun):
+        children.setdefault(span.parent, []).append(span)
+    rows = []
+
+    def add(parent, depth):
+        for span in children.get(parent, []):
+            rows.append((depth, span))
+            add(span.id, depth + 1)
+
+    add(None, 0)
+    [root] = children[None]
+    longest = root.ms * 1.08  # room for the figure behind the longest bar
+    scale = (WIDTH - NAMES - RIGHT) / longest
+    lines = []
+    for row, (depth, span) in enumerate(rows):
+        x, y = NAMES + (span.begun - root.begun) / 1e6 * scale, TOP - 24 + row * ROW
+        colour = WORK.get(span.service, COLOURS["work"]) if span.name == "work" else COLOURS.get(span.name, "#8d96a3")
+        lines += [text(16 + 14 * depth, y + 14, f"{span.service}: {span.name}", "start", size=13),
+                  rect(x, y + 2, max(1, span.ms * scale), ROW - 10, colour),
+                  text(x + span.ms * scale + 5, y + 15, f"{span.ms:.0f}" if span.ms >= 1 else f"{span.ms:.1f}", "start",
+                       size=12)]
+    summary = ", ".join(f"{span.service} {span.name} {span.ms:.0f} ms" for _, span in rows)
+    return picture_of(f"The trace of one loop, with ten workers: {summary}", "One loop, with ten workers", NAMES,
+                      TOP - 16 + len(rows) * ROW, longest, lines)
+
+
+def make_trace(path):
+    with Receiver() as receiver, Mine(10, **receiver.settings):
+        loops = receiver.loops(60, 60)[30:]
+    # A usual one: with an update, which one loop in ten has, or not.
+    loops.sort(key=lambda loop: loop["worker", "loop"].ms)
+    usual = loops[len(loops) // 2]
+    write(path, draw_trace(receiver.traces()[usual["worker", "loop"].trace]))
+
+
+def make_time_per_step(path):
+    write(path, draw({workers: measure(workers) for workers in (1, 3, 10)}))
 
 
 if __name__ == "__main__":
@@ -153,5 +207,7 @@ if __name__ == "__main__":
         make_dashboard(os.path.join(DOCS, "dashboard.png"))
     elif sys.argv[1:] == ["time-per-step"]:
         make_time_per_step(os.path.join(DOCS, "time-per-step.svg"))
+    elif sys.argv[1:] == ["trace"]:
+        make_trace(os.path.join(DOCS, "trace.svg"))
     else:
         sys.exit(__doc__)

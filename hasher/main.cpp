@@ -1,6 +1,7 @@
 #include "common/metrics.h"
 #include "common/service/program.h"
 #include "common/service/service.h"
+#include "common/trace.h"
 #include "hasher/hasher_service.h"
 
 namespace dockercoins {
@@ -22,10 +23,11 @@ void Run() {
   stop.IgnoreIfAsked(log);
 
   Metrics metrics;
+  Tracer tracer(metrics, log, stop.token());
   const HasherService service(Hostname(), SimulatedWork(delay, fail_percent, log));
   // 64 requests together take one DELAY, and so do twice as many.
   const HttpServer::Options many_at_a_time = {.threads = 128};
-  ServeHttp("HASHER", settings, many_at_a_time, service.MakeRoutes(), metrics, log, stop);
+  ServeHttp("HASHER", settings, many_at_a_time, service.MakeRoutes(), metrics, log, stop, &tracer);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "common/metrics.h"
 #include "common/service/program.h"
 #include "common/service/service.h"
+#include "common/trace.h"
 #include "rng/rng_service.h"
 
 namespace dockercoins {
@@ -23,10 +24,11 @@ void Run() {
   stop.IgnoreIfAsked(log);
 
   Metrics metrics;
+  Tracer tracer(metrics, log, stop.token());
   const RngService service(Hostname(), SimulatedWork(delay, fail_percent, log));
   // One thread, unless set: this is the bottleneck of the scaling lesson.
   const HttpServer::Options one_at_a_time = {.threads = concurrency, .withdraw_clients_that_left = true};
-  ServeHttp("RNG", settings, one_at_a_time, service.MakeRoutes(), metrics, log, stop);
+  ServeHttp("RNG", settings, one_at_a_time, service.MakeRoutes(), metrics, log, stop, &tracer);
 }
 
 }  // namespace

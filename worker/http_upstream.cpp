@@ -7,6 +7,7 @@ namespace dockercoins {
 namespace {
 
 constexpr int kOk = 200;
+constexpr int kFirstError = 400;
 constexpr size_t kRandomBytes = 32;
 constexpr size_t kDigestDigits = 64;
 
@@ -16,24 +17,37 @@ bool IsHexDigest(const std::string& text) {
 
 }  // namespace
 
-HttpUpstream::HttpUpstream(HttpUrl url, std::stop_token stop, std::chrono::milliseconds timeout,
-                           const HttpUpstream* sibling)
+HttpUpstream::HttpUpstream(HttpUrl url, LoopTrace& trace, std::stop_token stop,
+                           std::chrono::milliseconds timeout, const HttpUpstream* sibling)
     : base_path_(std::move(url.path)),
       client_(std::move(url.server), sibling != nullptr ? &sibling->client_ : nullptr),
+      trace_(trace),
       stop_(std::move(stop)),
       timeout_(timeout) {}
 
-std::string HttpUpstream::Get(const std::string& path, size_t size) {
-  return Checked(client_.Get(base_path_ + path, {.time = timeout_, .body = size}, stop_), size);
-}
-
-std::string HttpUpstream::Post(const std::string& path, const std::string& body, size_t size) {
+std::string HttpUpstream::Send(const std::string& method, const std::string& path, const std::string& body,
+                               size_t size) {
   httplib::Request request;
-  request.method = "POST";
+  request.method = method;
   request.path = base_path_ + path;
   request.body = body;
-  request.set_header("Content-Type", "application/octet-stream");
-  return Checked(client_.Send(std::move(request), {.time = timeout_, .body = size}, stop_), size);
+  if (!body.empty()) request.set_header("Content-Type", "application/octet-stream");
+  return trace_.Step(method + " " + path, Span::Kind::kClient, [&](Span* span) {
+    const auto& server = client_.Server();
+    if (span != nullptr) {
+      span->attributes = {{"http.request.method", method},
+                          {"url.full", "http://" + server.ToString() + request.path},
+                          {"server.address", server.host},
+                          {"server.port", std::to_string(server.port), true}};
+    }
+    if (const std::string header = trace_.Traceparent(); !header.empty())
+      request.set_header("traceparent", header);
+    auto response = client_.Send(std::move(request), {.time = timeout_, .body = size}, stop_);
+    const std::string status = std::to_string(response.status);
+    if (span != nullptr) span->attributes.push_back({"http.response.status_code", status, true});
+    if (span != nullptr && response.status >= kFirstError) span->attributes.push_back({"error.type", status});
+    return Checked(std::move(response), size);
+  });
 }
 
 void HttpUpstream::Fail(const std::string& reason) const {
@@ -49,8 +63,9 @@ std::string HttpUpstream::Checked(httplib::Response response, size_t size) const
   return std::move(response.body);
 }
 
-HttpServices::HttpServices(HttpUrl rng, HttpUrl hasher, const std::stop_token& stop)
-    : rng_(std::move(rng), stop), hasher_(std::move(hasher), stop, HttpUpstream::kTimeout, &rng_) {}
+HttpServices::HttpServices(HttpUrl rng, HttpUrl hasher, LoopTrace& trace, const std::stop_token& stop)
+    : rng_(std::move(rng), trace, stop),
+      hasher_(std::move(hasher), trace, stop, HttpUpstream::kTimeout, &rng_) {}
 
 std::string HttpServices::Draw() { return rng_.Get("/" + std::to_string(kRandomBytes), kRandomBytes); }
 

@@ -7,6 +7,7 @@
 #include "common/service/admin_server.h"
 #include "common/service/program.h"
 #include "common/service/stop_signal.h"
+#include "common/trace.h"
 #include "worker/http_upstream.h"
 #include "worker/miner.h"
 #include "worker/redis_ledger.h"
@@ -36,11 +37,13 @@ void Run() {
   Metrics metrics;
   AdminServer admin(settings, metrics, log);
 
-  HttpServices services(rng_url, hasher_url, stop.token());
+  Tracer tracer(metrics, log, stop.token());
+  LoopTrace trace(tracer);
+  HttpServices services(rng_url, hasher_url, trace, stop.token());
   const std::string server = redis_url.server.ToString();
-  RedisLedger ledger(redis_url);
+  RedisLedger ledger(redis_url, trace);
   SystemTimer timer;
-  Miner miner(services, ledger, timer, metrics, log, delay);
+  Miner miner(services, ledger, timer, metrics, log, trace, delay);
 
   admin.Start();
   std::promise<void> ended;

@@ -58,12 +58,13 @@ bool SystemTimer::Sleep(std::chrono::steady_clock::duration duration, std::stop_
   return SleepFor(duration, std::move(stop));
 }
 
-Miner::Miner(Services& services, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
+Miner::Miner(Services& services, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log, LoopTrace& trace,
              std::chrono::milliseconds delay)
     : services_(services),
       ledger_(ledger),
       timer_(timer),
       log_(log),
+      trace_(trace),
       delay_(delay),
       error_wait_(kFirstWait),
       start_wait_(kFirstWait),
@@ -82,8 +83,10 @@ Miner::Miner(Services& services, Ledger& ledger, Timer& timer, Metrics& metrics,
 void Miner::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     try {
-      StoreWhenDue();
-      MineOnce(stop);
+      trace_.Loop([&] {
+        StoreWhenDue();
+        MineOnce(stop);
+      });
     } catch (const std::exception& error) {
       if (stop.stop_requested()) break;
       if (IsNotThereYet(error)) {
@@ -147,7 +150,7 @@ void Miner::ShowUnstored() {
 void Miner::MineOnce(const std::stop_token& stop) {
   log_.Debug("Doing one unit of work");
   const auto begun = timer_.Now();
-  if (!timer_.Sleep(delay_, stop)) return;
+  if (!trace_.Step("work", Span::Kind::kInternal, [&](Span*) { return timer_.Sleep(delay_, stop); })) return;
   step_duration_.Observe(timer_.Now() - begun, {{"step", "work"}});
   std::string bytes;
   std::string digest;

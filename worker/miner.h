@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/metrics.h"
+#include "worker/loop_trace.h"
 
 namespace dockercoins {
 
@@ -61,7 +62,7 @@ class SystemTimer final : public Timer {
 /// thousand. For one thread, but for HasUnstored. Its parts must outlive it.
 class Miner {
  public:
-  Miner(Services& services, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log,
+  Miner(Services& services, Ledger& ledger, Timer& timer, Metrics& metrics, Log& log, LoopTrace& trace,
         std::chrono::milliseconds delay);
 
   /// Mines until `stop` is requested, and stores what is left then. Handles every error of its parts.
@@ -93,6 +94,7 @@ class Miner {
   Ledger& ledger_;
   Timer& timer_;
   Log& log_;
+  LoopTrace& trace_;
   const std::chrono::milliseconds delay_;
 
   uint64_t loops_ = 0;                                            ///< Done, and not yet in the ledger.

@@ -95,6 +95,9 @@ void HttpServer::Enqueue(WatchedFd fd, std::unique_ptr<Request> request, bool ma
       std::make_unique<WaitingClient>(loop_, waiting_budget_, std::move(fd), *request, may_still_send, left_);
   request->client = &waiting_.Add(std::move(client));
   request->record.queued = EventHandler::Clock::now();
+  // W3C Trace Context: two of them count as none.
+  if (request->http.get_header_value_count("traceparent") == 1)
+    request->record.caller = SpanContext::Parse(request->http.get_header_value("traceparent"));
   if (!listener_->HasSpare()) return RefuseWaiting(std::move(request), "there is no free descriptor");
   if (waiting_budget_.IsOver() || !queue_.Submit(request))
     RefuseWaiting(std::move(request), "too many requests wait");

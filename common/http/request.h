@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "common/http/routes.h"
+#include "common/span.h"
 #include "httplib.h"
 
 namespace dockercoins {
@@ -24,6 +25,7 @@ struct RequestRecord {
   Time ready = {};                 ///< and when its response was ready to be written.
   std::optional<int> status = {};
   std::optional<uint64_t> body_bytes = {};  ///< Sent, without the head.
+  std::optional<SpanContext> caller = {};   ///< Of its `traceparent`, once it is queued.
 
   // 0 before its turn.
   [[nodiscard]] Time::duration Waited() const { return begun.value_or(queued) - queued; }

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "common/time_text.h"
+#include "common/url.h"
 
 namespace dockercoins {
 namespace {
@@ -54,6 +55,40 @@ std::string FormatAccessLine(const RequestRecord& record, std::chrono::system_cl
   line += ' ';
   line += record.body_bytes ? std::to_string(*record.body_bytes) : "-";
   return line;
+}
+
+void TraceRequest(const RequestRecord& record, Tracer& tracer) {
+  if (!tracer.IsOn() || !record.caller || record.route == nullptr) return;
+  constexpr int kServerError = 500;
+  const std::string_view line = record.request_line;
+  const std::string method(line.substr(0, line.find(' ')));
+  Span server = tracer.Begin(method + " " + record.route->name, Span::Kind::kServer, record.caller);
+  if (!server.context.sampled) return;
+  const auto ended = record.begun ? record.ready : server.begun;
+  const auto add = [&](Span span, Span::Clock::time_point from, Span::Clock::time_point to) {
+    span.begun = from;
+    span.ended = to;
+    span.epoch = server.epoch;
+    tracer.Add(std::move(span));
+  };
+  add(tracer.Begin("queue", Span::Kind::kInternal, server.context), record.queued,
+      record.begun.value_or(ended));
+  if (record.begun)
+    add(tracer.Begin("work", Span::Kind::kInternal, server.context), *record.begun, record.ready);
+  const std::string_view target = line.substr(method.size() + 1, line.rfind(' ') - method.size() - 1);
+  server.attributes = {{"http.request.method", method},
+                       {"http.route", record.route->name},
+                       {"url.path", PathOfTarget(target).value_or("")},
+                       {"url.scheme", "http"},
+                       {"client.address", record.client}};
+  if (record.status) {
+    server.attributes.push_back({"http.response.status_code", std::to_string(*record.status), true});
+  }
+  if (record.status.value_or(kServerError) >= kServerError) {
+    server.error = record.status ? "" : "the client has left";
+    server.attributes.push_back({"error.type", record.status ? std::to_string(*record.status) : "_OTHER"});
+  }
+  add(std::move(server), record.queued, ended);
 }
 
 void AccessLog::Write(const RequestRecord& record) const {

@@ -6,6 +6,7 @@
 #include "common/http/request.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/trace.h"
 
 namespace dockercoins {
 
@@ -31,6 +32,10 @@ class HttpMetrics {
 /// The record in Common Log Format (https://httpd.apache.org/docs/2.4/logs.html#common), time in UTC, without
 /// a line end. Quotes and backslashes in the request line are escaped; Log::Line escapes the rest.
 std::string FormatAccessLine(const RequestRecord& record, std::chrono::system_clock::time_point time);
+
+/// Adds the spans of an ended request that was in the queue, if its client has traced it: one for the server,
+/// from entering the queue until the response was ready, and below it `queue` and `work`.
+void TraceRequest(const RequestRecord& record, Tracer& tracer);
 
 /// Records each ended request: a line in the log and a count in the metrics, so that the two always agree.
 /// The debug log has a second line with its times. Thread-safe.

@@ -41,11 +41,14 @@ std::string Hostname() {
 }
 
 void ServeHttp(const std::string& name, const ListenSettings& settings, const HttpServer::Options& options,
-               const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop) {
+               const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop, Tracer* tracer) {
   const HttpMetrics http_metrics(metrics);
   const AccessLog access_log(log, http_metrics);
   HttpServer::Options recorded = options;
-  recorded.record = [&access_log](const RequestRecord& record) { access_log.Write(record); };
+  recorded.record = [&access_log, tracer](const RequestRecord& record) {
+    access_log.Write(record);
+    if (tracer != nullptr) TraceRequest(record, *tracer);
+  };
   recorded.waiting = http_metrics.Waiting();
   HttpServer server(Listen(settings.address, settings.port), recorded, routes, log);
   AdminServer admin(settings, metrics, log);

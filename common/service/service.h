@@ -8,6 +8,7 @@
 #include "common/metrics.h"
 #include "common/service/stop_signal.h"
 #include "common/settings.h"
+#include "common/trace.h"
 
 namespace dockercoins {
 
@@ -16,8 +17,9 @@ std::string Hostname();
 
 /// Runs an HTTP service: binds its ports, gives up root, serves until `stop`.
 ///
-/// `name` is the one in `NAME running on port N`. Adds its metrics to `metrics`. Throws StartError.
+/// `name` is the one in `NAME running on port N`. Adds its metrics to `metrics`, and the spans of its
+/// requests to `tracer`, if there is one. Throws StartError.
 void ServeHttp(const std::string& name, const ListenSettings& settings, const HttpServer::Options& options,
-               const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop);
+               const Routes& routes, Metrics& metrics, Log& log, StopSignal& stop, Tracer* tracer = nullptr);
 
 }  // namespace dockercoins

@@ -10,7 +10,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace dockercoins;
   static const RedisUrl url = RedisUrl::Parse("redis://me:secret@redis/1");
-  static RedisLedger ledger(url);
+  static LoopTrace off;
+  static RedisLedger ledger(url, off);
   static Metrics metrics;
   static RedisCounters counters(url, metrics);
 

@@ -119,7 +119,8 @@ class MinerTest : public ::testing::Test {
   void Mine() {
     log_ = std::make_unique<CapturedLog>("worker");
     metrics_ = std::make_unique<Metrics>();
-    Miner(world_, world_, world_, *metrics_, log_->log(), kDelay).Run(world_.stop());
+    LoopTrace off;
+    Miner(world_, world_, world_, *metrics_, log_->log(), off, kDelay).Run(world_.stop());
   }
 
   /// From now on, the steps for whose number (from 1) `which` holds fail.
