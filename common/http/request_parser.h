@@ -47,7 +47,7 @@ class RequestParser {
   /// The memory that this takes, in bytes.
   [[nodiscard]] size_t Bytes() const;
 
-  /// What is known of the request of that client; and the complete request. Both are moved out.
+  /// Moved out: what is known of the request of that client; and the complete request.
   [[nodiscard]] RequestRecord TakeRecord(std::string client);
   [[nodiscard]] std::unique_ptr<Request> TakeRequest(std::string client);
 

@@ -29,18 +29,13 @@ std::string Head(const httplib::Response& response, uint64_t length, const Reque
   return head + "\r\n";
 }
 
-/// Whether the length of the content is known.
-bool HasLength(const httplib::Response& response) {
-  return response.file_content_path_.empty() && !response.is_chunked_content_provider_ &&
-         (!response.content_provider_ || response.content_length_ > 0);
-}
-
 }  // namespace
 
 ResponseBytes::ResponseBytes(httplib::Response response, const RequestRecord& record, bool is_head, Log& log)
     : log_(log), response_(std::move(response)) {
   if (response_.status < 0) response_.status = httplib::OK_200;
-  bool good = HasLength(response_);
+  bool good = response_.file_content_path_.empty() && !response_.is_chunked_content_provider_ &&
+              (!response_.content_provider_ || response_.content_length_ > 0);
   uint64_t length = response_.content_provider_ ? response_.content_length_ : response_.body.size();
   if (good && response_.content_provider_ && !is_head) {
     length_ = length;

@@ -43,8 +43,7 @@ struct Turn {
   std::stop_token cut;  ///< Requested when a stop ends the turn: respond with 503 and kStopping.
 };
 
-/// Takes a request's body while it arrives. It must not block, nor need more than a few hundred bytes of
-/// memory.
+/// Takes a request's body while it arrives. It must not block, nor need more memory than some hundred bytes.
 class BodySink {
  public:
   virtual ~BodySink() = default;
