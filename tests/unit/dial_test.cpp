@@ -14,11 +14,9 @@
 #include <thread>
 #include <vector>
 
-#include "tests/unit/eventually.h"
 #include "tests/unit/file_limit.h"
-#include "tests/unit/gate.h"
 #include "tests/unit/sockets.h"
-#include "tests/unit/stopwatch.h"
+#include "tests/unit/timing.h"
 
 namespace dockercoins {
 namespace {
@@ -63,8 +61,7 @@ std::string Failure(const Endpoint& server, milliseconds timeout = kPatience,
 }
 
 TEST(DialTest, NamesTheServerAndTheReasonAndLeaksNoDescriptor) {
-  const ClosedPort closed;
-  const Endpoint refusing{.host = "127.0.0.1", .port = closed.port()};
+  const Endpoint refusing{.host = "127.0.0.1", .port = 1};
   const rlim_t before = LowestFreeDescriptor();
   const Stopwatch watch;
   EXPECT_EQ(Failure(refusing), refusing.ToString() + ": connection refused");

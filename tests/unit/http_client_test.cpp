@@ -9,10 +9,9 @@
 #include <vector>
 
 #include "common/listen.h"
-#include "tests/unit/eventually.h"
 #include "tests/unit/file_limit.h"
 #include "tests/unit/sockets.h"
-#include "tests/unit/stopwatch.h"
+#include "tests/unit/timing.h"
 #include "worker/http_upstream.h"
 
 namespace dockercoins {

@@ -12,7 +12,6 @@
 #include "tests/unit/file_limit.h"
 #include "tests/unit/http_server_fixture.h"
 #include "tests/unit/samples.h"
-#include "tests/unit/stopwatch.h"
 
 namespace dockercoins {
 namespace {
@@ -41,7 +40,8 @@ auto EntriesOf(const char* folder) {
 }
 
 size_t CountReadable(const std::vector<UniqueFd>& clients) {
-  return static_cast<size_t>(std::ranges::count_if(clients, IsReadable));
+  return static_cast<size_t>(
+      std::ranges::count_if(clients, [](const UniqueFd& client) { return IsReadable(client); }));
 }
 
 /// No time ends a connection.
