@@ -6,8 +6,9 @@
 
 namespace dockercoins {
 
-/// A request as RFC 9112 reads it, but that Host may be missing or malformed, which no response depends on.
-/// Written apart from the product, to be compared with it.
+/// A request as RFC 9112 and the contract read it: its framing, and what the product refuses besides llhttp.
+/// Host may be missing or malformed, which no response depends on. Written apart from the product, to be
+/// compared with it.
 struct RfcRequest {
   enum class Verdict {
     kHeadIncomplete,
@@ -22,14 +23,14 @@ struct RfcRequest {
   std::string target;
   bool in_chunks = false;
   bool expects_continue = false;
-  std::string body;
+  std::string body;  ///< Of a POST.
 };
 
 /// Reads the request at the front of `bytes`.
 [[nodiscard]] RfcRequest ReadRequest(std::string_view bytes);
 
-/// A response, which CheckAnswer found well-formed.
-struct CheckedAnswer {
+/// A response, which CheckResponse found well-formed.
+struct CheckedResponse {
   int status = 0;
   bool told_to_continue = false;  ///< "100 Continue" came first.
   std::string media_type;
@@ -38,6 +39,6 @@ struct CheckedAnswer {
 
 /// All that came on a connection. Ends the process unless it is one whole response, and nothing after it.
 /// Nothing when nothing came. `is_head`: the response to HEAD has no body. `cut`: the client stopped reading.
-[[nodiscard]] std::optional<CheckedAnswer> CheckAnswer(std::string_view bytes, bool is_head, bool cut);
+[[nodiscard]] std::optional<CheckedResponse> CheckResponse(std::string_view bytes, bool is_head, bool cut);
 
 }  // namespace dockercoins
