@@ -68,7 +68,6 @@ class FakeHandler {
     routes.Get("/held", serve);
     routes.Get("/:other", serve).check = [](const httplib::Request& request) -> std::optional<Refusal> {
       if (request.path == "/check-fails") throw std::runtime_error("no luck");
-      if (request.path == "/nowhere") return Refusal{.status = httplib::NotFound_404, .reason = kNoSuchPath};
       return std::nullopt;
     };
     return routes;

@@ -118,25 +118,6 @@ TEST_F(HttpServerLimitsTest, WaitsForASlowReaderAndCutsOffOneThatTakesNothing) {
   EXPECT_THAT(log_.Text(), ContainsRegex("GET /endless HTTP/1.1\" 200 4[0-9][0-9][0-9][0-9][0-9][0-9]\n"));
 }
 
-TEST_F(HttpServerLimitsTest, OfTooManySlowReadersTheOneGoesThatHasTakenNothingForLongest) {
-  auto options = Patient();
-  options.outgoing.readers = 3;
-  Start(options);
-  std::vector<UniqueFd> readers;
-  for (int i = 0; i < 3; ++i) readers.push_back(SlowReader());
-  const auto await_look = [this] {
-    std::this_thread::sleep_for(milliseconds(150));
-    Settle();
-    Settle();
-  };
-  await_look();
-  for (const size_t i : {0U, 2U}) EXPECT_EQ(Receive(readers[i], 1'000'000).size(), 1'000'000U);
-  await_look();
-  readers.push_back(SlowReader());
-  EXPECT_TRUE(Eventually([&] { return IsReset(readers[1].get()); }));
-  for (const size_t i : {0U, 2U, 3U}) EXPECT_EQ(Receive(readers[i], 1'000'000).size(), 1'000'000U);
-}
-
 TEST_F(HttpServerLimitsTest, HasRoomForTwoThousandWaitingRequestsOfApacheBench) {
   const FileLimit limit(6'000);
   Start({.threads = 1});
@@ -229,75 +210,6 @@ TEST_F(HttpServerLimitsTest, StartsNoMoreThreadsThanAreNeeded) {
   const auto before = EntriesOf("/proc/self/task");
   for (int i = 0; i < 50; ++i) EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
   EXPECT_LT(EntriesOf("/proc/self/task") - before, 25);
-}
-
-/// Sockets made in time. (No class with virtual functions: see FileLimit.)
-struct Sockets {
-  /// The next client, which sends `text`.
-  const UniqueFd& Next(std::string_view text) {
-    const UniqueFd& client = fds.at(next++);
-    if (Connect(client, port)) Send(client, text);
-    return client;
-  }
-
-  uint16_t port;
-  std::vector<UniqueFd> fds = {};
-  size_t next = 0;
-};
-
-/// A test process without free descriptors.
-class NoDescriptorsTest : public HttpServerLimitsTest {
- protected:
-  NoDescriptorsTest() {
-    // What UBSan needs is seen before: see FileLimit.
-    Start(Patient());
-    const auto before = EntriesOf("/proc/self/fd");
-    EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
-    EXPECT_TRUE(Eventually([&] { return EntriesOf("/proc/self/fd") == before + 1; })) << "the spare one";
-  }
-
-  [[nodiscard]] Sockets MakeSockets() const {
-    Sockets sockets{.port = port()};
-    for (int i = 0; i < 200; ++i) sockets.fds.push_back(TcpSocket());
-    return sockets;
-  }
-};
-
-TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
-  const UniqueFd idle = ConnectTo(port());
-  const UniqueFd half_sent = ConnectTo(port());
-  const UniqueFd held = Hold();  // It came later, so these have been accepted.
-  handler_.gate().Open();
-  Sockets sockets = MakeSockets();
-  std::vector<int> statuses;
-  auto shortest = Stopwatch::Clock::duration::max();
-  {
-    // Nothing is expected in here: UBSan, which looks at what a failure prints, has no descriptor either.
-    const FileLimit no_more(LowestFreeDescriptor());
-    for (int tries = 0; tries < 15; ++tries) {
-      const Stopwatch watch;
-      for (int i = 0; i < 10; ++i) sockets.Next("");
-      statuses.push_back(ResponseOn(sockets.Next(Get("/a"))).status);
-      shortest = std::min(shortest, watch.Elapsed());
-    }
-  }
-  EXPECT_EQ(statuses, std::vector<int>(15, 200));
-  EXPECT_LT(shortest, milliseconds(200));
-  EXPECT_TRUE(AwaitClosed(idle)) << "it makes room for one that has something to say";
-}
-
-TEST_F(NoDescriptorsTest, RefusesWhenNothingCanBeClosed) {
-  const UniqueFd held = Hold();
-  Sockets sockets = MakeSockets();
-  std::vector<std::string> bodies;
-  {
-    const FileLimit no_more(LowestFreeDescriptor());
-    for (int i = 0; i < 5; ++i) bodies.push_back(ResponseOn(sockets.Next(Get("/a"))).body);
-  }
-  EXPECT_EQ(bodies, std::vector<std::string>(5, "503 Service Unavailable: there is no free descriptor\n"));
-  EXPECT_EQ(Ask(port(), "GET /nowhere HTTP/1.1\r\n\r\n").status, 404);
-  handler_.gate().Open();
-  EXPECT_EQ(ResponseOn(held).status, 200);
 }
 
 }  // namespace
