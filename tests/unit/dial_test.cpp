@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -43,6 +44,25 @@ LookUp Find(const char* name) {
   const auto found = names.find(name);
   return found == names.end() ? nullptr : found->second;
 }
+
+/// A listener that never answers a connection attempt, because its queue is full.
+class FullListener {
+ public:
+  FullListener() {
+    Require(::listen(socket_.fd.get(), 0) == 0, "listen");
+    for (UniqueFd& fd : waiting_) {
+      fd = TcpSocket(SOCK_NONBLOCK);
+      (void)Connect(fd, port());
+      // Wait for the kernel's reply. A connection without one by then gets none.
+      (void)PollUntil(fd.get(), POLLOUT, Stopwatch::Clock::now() + milliseconds(20));
+    }
+  }
+  [[nodiscard]] uint16_t port() const { return socket_.port; }
+
+ private:
+  const ListenSocket socket_ = Listen("127.0.0.1", 0);
+  std::array<UniqueFd, 8> waiting_;
+};
 
 /// Why a Dialer fails; empty if it does not.
 std::string Failure(Dialer& dialer, milliseconds timeout = kPatience, const std::stop_token& stop = {}) {

@@ -123,23 +123,4 @@ inline std::optional<std::string> ReceiveAll(const UniqueFd& fd) {
   return false;
 }
 
-/// A listener that never answers a connection attempt, because its queue is full.
-class FullListener {
- public:
-  FullListener() {
-    Require(::listen(socket_.fd.get(), 0) == 0, "listen");
-    for (UniqueFd& fd : waiting_) {
-      fd = TcpSocket(SOCK_NONBLOCK);
-      (void)Connect(fd, port());
-      // Wait for the kernel's reply. A connection without one by then gets none.
-      (void)PollUntil(fd.get(), POLLOUT, Stopwatch::Clock::now() + std::chrono::milliseconds(20));
-    }
-  }
-  [[nodiscard]] uint16_t port() const { return socket_.port; }
-
- private:
-  const ListenSocket socket_ = Listen("127.0.0.1", 0);
-  std::array<UniqueFd, 8> waiting_;
-};
-
 }  // namespace dockercoins
