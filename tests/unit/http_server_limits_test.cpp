@@ -212,5 +212,60 @@ TEST_F(HttpServerLimitsTest, StartsNoMoreThreadsThanAreNeeded) {
   EXPECT_LT(EntriesOf("/proc/self/task") - before, 25);
 }
 
+/// Sockets made in time. (No class with virtual functions: see FileLimit.)
+struct Sockets {
+  /// The next client, which sends `text`.
+  const UniqueFd& Next(std::string_view text) {
+    const UniqueFd& client = fds.at(next++);
+    if (Connect(client, port)) Send(client, text);
+    return client;
+  }
+
+  uint16_t port;
+  std::vector<UniqueFd> fds = {};
+  size_t next = 0;
+};
+
+/// A test process without free descriptors.
+class NoDescriptorsTest : public HttpServerLimitsTest {
+ protected:
+  NoDescriptorsTest() {
+    // What UBSan needs is seen before: see FileLimit.
+    Start(Patient());
+    const auto before = EntriesOf("/proc/self/fd");
+    EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
+    EXPECT_TRUE(Eventually([&] { return EntriesOf("/proc/self/fd") == before + 1; })) << "the spare one";
+  }
+
+  [[nodiscard]] Sockets MakeSockets() const {
+    Sockets sockets{.port = port()};
+    for (int i = 0; i < 200; ++i) sockets.fds.push_back(TcpSocket());
+    return sockets;
+  }
+};
+
+TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
+  const UniqueFd idle = ConnectTo(port());
+  const UniqueFd half_sent = ConnectTo(port());
+  const UniqueFd held = Hold();  // It came later, so these have been accepted.
+  handler_.gate().Open();
+  Sockets sockets = MakeSockets();
+  std::vector<int> statuses;
+  auto shortest = Stopwatch::Clock::duration::max();
+  {
+    // Nothing is expected in here: UBSan, which looks at what a failure prints, has no descriptor either.
+    const FileLimit no_more(LowestFreeDescriptor());
+    for (int tries = 0; tries < 15; ++tries) {
+      const Stopwatch watch;
+      for (int i = 0; i < 10; ++i) sockets.Next("");
+      statuses.push_back(ResponseOn(sockets.Next(Get("/a"))).status);
+      shortest = std::min(shortest, watch.Elapsed());
+    }
+  }
+  EXPECT_EQ(statuses, std::vector<int>(15, 200));
+  EXPECT_LT(shortest, milliseconds(200));
+  EXPECT_TRUE(AwaitClosed(idle)) << "it makes room for one that has something to say";
+}
+
 }  // namespace
 }  // namespace dockercoins
