@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <array>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -23,13 +22,8 @@ class CapturedLog {
 
   /// The whole log.
   [[nodiscard]] std::string Text() const {
-    std::string text;
-    std::array<char, 4096> buffer{};
-    ssize_t count = 0;
-    while ((count = ::pread(file_.get(), buffer.data(), buffer.size(), static_cast<off_t>(text.size()))) >
-           0) {
-      text.append(buffer.data(), static_cast<size_t>(count));
-    }
+    std::string text(static_cast<size_t>(::lseek(file_.get(), 0, SEEK_CUR)), '\0');
+    text.resize(static_cast<size_t>(::pread(file_.get(), text.data(), text.size(), 0)));
     return text;
   }
 

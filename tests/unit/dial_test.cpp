@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -14,11 +15,9 @@
 #include <thread>
 #include <vector>
 
-#include "tests/unit/eventually.h"
 #include "tests/unit/file_limit.h"
-#include "tests/unit/gate.h"
 #include "tests/unit/sockets.h"
-#include "tests/unit/stopwatch.h"
+#include "tests/unit/timing.h"
 
 namespace dockercoins {
 namespace {
@@ -46,6 +45,25 @@ LookUp Find(const char* name) {
   return found == names.end() ? nullptr : found->second;
 }
 
+/// A listener that never answers a connection attempt, because its queue is full.
+class FullListener {
+ public:
+  FullListener() {
+    Require(::listen(socket_.fd.get(), 0) == 0, "listen");
+    for (UniqueFd& fd : waiting_) {
+      fd = TcpSocket(SOCK_NONBLOCK);
+      (void)Connect(fd, port());
+      // Wait for the kernel's reply. A connection without one by then gets none.
+      (void)PollUntil(fd.get(), POLLOUT, Stopwatch::Clock::now() + milliseconds(20));
+    }
+  }
+  [[nodiscard]] uint16_t port() const { return socket_.port; }
+
+ private:
+  const ListenSocket socket_ = Listen("127.0.0.1", 0);
+  std::array<UniqueFd, 8> waiting_;
+};
+
 /// Why a Dialer fails; empty if it does not.
 std::string Failure(Dialer& dialer, milliseconds timeout = kPatience, const std::stop_token& stop = {}) {
   try {
@@ -63,8 +81,7 @@ std::string Failure(const Endpoint& server, milliseconds timeout = kPatience,
 }
 
 TEST(DialTest, NamesTheServerAndTheReasonAndLeaksNoDescriptor) {
-  const ClosedPort closed;
-  const Endpoint refusing{.host = "127.0.0.1", .port = closed.port()};
+  const Endpoint refusing{.host = "127.0.0.1", .port = 1};
   const rlim_t before = LowestFreeDescriptor();
   const Stopwatch watch;
   EXPECT_EQ(Failure(refusing), refusing.ToString() + ": connection refused");

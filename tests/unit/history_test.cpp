@@ -8,7 +8,7 @@
 #include <thread>
 #include <utility>
 
-#include "tests/unit/eventually.h"
+#include "tests/unit/timing.h"
 
 namespace dockercoins {
 namespace {

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/http/http_server.h"
@@ -14,12 +16,37 @@
 #include "common/wait.h"
 #include "httplib.h"
 #include "tests/unit/captured_log.h"
-#include "tests/unit/eventually.h"
-#include "tests/unit/gate.h"
-#include "tests/unit/http_response.h"
 #include "tests/unit/sockets.h"
+#include "tests/unit/timing.h"
 
 namespace dockercoins {
+
+/// A response, as a client sees it.
+struct HttpResponse {
+  std::string raw;  ///< All bytes; empty if the connection was closed without a response, or reset.
+  int status = 0;   ///< 0 if it is not a response.
+  std::string body;
+};
+
+/// The response on `client`, until the server closes the connection.
+inline HttpResponse ResponseOn(const UniqueFd& client) {
+  HttpResponse response;
+  response.raw = ReceiveAll(client).value_or("");
+  if (!response.raw.starts_with("HTTP/1.1 ")) return response;
+  response.status = std::stoi(response.raw.substr(9, 3));
+  response.body = response.raw.substr(std::min(response.raw.size(), response.raw.find("\r\n\r\n") + 4));
+  return response;
+}
+
+/// The response to `request` of a server on a port of 127.0.0.1.
+inline HttpResponse Ask(uint16_t port, std::string_view request) {
+  const UniqueFd client = ConnectTo(port);
+  Send(client, request);
+  return ResponseOn(client);
+}
+
+/// Request line and headers of a good request.
+inline std::string Get(const std::string& path) { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"; }
 
 /// Responds with the path, or with how many bytes a body had, unless the path says what else is to happen.
 class FakeHandler {
@@ -41,7 +68,6 @@ class FakeHandler {
     routes.Get("/held", serve);
     routes.Get("/:other", serve).check = [](const httplib::Request& request) -> std::optional<Refusal> {
       if (request.path == "/check-fails") throw std::runtime_error("no luck");
-      if (request.path == "/nowhere") return Refusal{.status = httplib::NotFound_404, .reason = kNoSuchPath};
       return std::nullopt;
     };
     return routes;

@@ -16,7 +16,6 @@ namespace dockercoins {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsSupersetOf;
 using ::testing::StartsWith;
 
@@ -27,74 +26,6 @@ TEST_F(HttpServerTest, WhatFailsIsA500AndALineInTheLog) {
   EXPECT_EQ(Ask(port(), Get("/a")).status, 200) << "the next one is served";
   EXPECT_THAT(log_.Lines(),
               IsSupersetOf({"ERROR:test:In a response: out of luck", "ERROR:test:In a response: no luck"}));
-}
-
-TEST_F(HttpServerTest, ServesOneAtATimeInTheOrderInWhichRequestsBecameComplete) {
-  Start({.threads = 1});
-  const UniqueFd held = Hold();
-  const UniqueFd half_sent = Delivered("GET /half-sent-first HTTP/1.1\r\n");
-  const UniqueFd half_posted = Delivered("POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\nbegin");
-  std::vector<std::string> expected = {"/held"};
-  std::vector<UniqueFd> clients;
-  const auto add = [&](const std::string& method, const std::string& rest) {
-    expected.push_back("/" + std::to_string(clients.size()));
-    clients.push_back(Delivered(method + " " + expected.back() + " HTTP/1.1\r\n" + rest + "\r\n"));
-  };
-  for (int i = 0; i < 8; ++i) {
-    add("GET", "");
-    add("GET", "Transfer-Encoding: chunked\r\n");
-    add("HEAD", "Content-Length: 20000\r\n");
-    add("GET", "Content-Length: 20\r\nExpect: 100-continue\r\n\r\nnot all");
-  }
-  Settle();
-  Deliver(half_sent, "Host: x\r\n\r\n");
-  expected.emplace_back("/half-sent-first");
-  Settle();
-  Send(half_posted, std::string(100'000 - 5, 'x'));
-  expected.emplace_back("/");
-  Settle();
-  EXPECT_THAT(handler_.Paths(), ElementsAre("/held")) << "nobody overtakes the one in service";
-  handler_.gate().Open();
-  for (const UniqueFd& client : clients)
-    EXPECT_THAT(ResponseOn(client).raw, StartsWith("HTTP/1.1 200 OK\r\n"));
-  EXPECT_EQ(ResponseOn(half_sent).status, 200);
-  EXPECT_EQ(ResponseOn(half_posted).body, "100000");
-  EXPECT_EQ(handler_.Paths(), expected);
-}
-
-TEST_F(HttpServerTest, RefusesAtOnceWhileOthersWait) {
-  Start({.threads = 1});
-  const UniqueFd held = Hold();
-  const UniqueFd waits = Delivered(Get("/a"));
-  for (const auto& [request, status] : std::map<std::string, int>{{Get("/nowhere"), 404},
-                                                                  {"DELETE / HTTP/1.1\r\n\r\n", 405},
-                                                                  {"OPTIONS / HTTP/1.1\r\n\r\n", 200},
-                                                                  {"nonsense\r\n\r\n", 400}}) {
-    EXPECT_EQ(Ask(port(), request).status, status);
-  }
-  EXPECT_FALSE(IsReadable(waits));
-}
-
-TEST_F(HttpServerTest, AClientThatClosesItsSideAtOnceIsServedAndOneThatClosesLaterHasLeft) {
-  Start({.threads = 1, .withdraw_clients_that_left = true});
-  const UniqueFd held = Hold();
-  const UniqueFd half_closed = ConnectTo(port());
-  const std::string request = Get("/a");
-  ::send(half_closed.get(), request.data(), request.size(), MSG_MORE);  // In one packet with its end.
-  ::shutdown(half_closed.get(), SHUT_WR);
-  const UniqueFd leaves = Delivered(Get("/b"));
-  const auto await_waiting = [this](int count) {
-    return Eventually([&] { return Samples(metrics_).at("http_requests_waiting") == count; });
-  };
-  EXPECT_TRUE(await_waiting(2));
-  std::this_thread::sleep_for(WaitingClient::kHalfCloseTime);
-  ::shutdown(leaves.get(), SHUT_WR);
-  EXPECT_EQ(ResponseOn(leaves).raw, "") << "at once";
-  handler_.gate().Open();
-  EXPECT_EQ(ResponseOn(half_closed).body, "/a");
-  server_.reset();
-  EXPECT_THAT(handler_.Paths(), ElementsAre("/held", "/a"));
-  EXPECT_THAT(log_.Text(), HasSubstr("\"GET /b HTTP/1.1\" - -\n"));
 }
 
 TEST_F(HttpServerTest, ServesWhoClosesItsSideLaterUnlessTheyAreToLeave) {
@@ -160,6 +91,39 @@ TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
     if (name.starts_with("http_requests_total")) counted[name.substr(name.find('{'))] = value;
   }
   EXPECT_EQ(counted, expected);
+}
+
+TEST_F(HttpServerTest, ServesOneAtATimeInTheOrderInWhichRequestsBecameComplete) {
+  Start({.threads = 1});
+  const UniqueFd held = Hold();
+  const UniqueFd half_sent = Delivered("GET /half-sent-first HTTP/1.1\r\n");
+  const UniqueFd half_posted = Delivered("POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\nbegin");
+  std::vector<std::string> expected = {"/held"};
+  std::vector<UniqueFd> clients;
+  const auto add = [&](const std::string& method, const std::string& rest) {
+    expected.push_back("/" + std::to_string(clients.size()));
+    clients.push_back(Delivered(method + " " + expected.back() + " HTTP/1.1\r\n" + rest + "\r\n"));
+  };
+  for (int i = 0; i < 8; ++i) {
+    add("GET", "");
+    add("GET", "Transfer-Encoding: chunked\r\n");
+    add("HEAD", "Content-Length: 20000\r\n");
+    add("GET", "Content-Length: 20\r\nExpect: 100-continue\r\n\r\nnot all");
+  }
+  Settle();
+  Deliver(half_sent, "Host: x\r\n\r\n");
+  expected.emplace_back("/half-sent-first");
+  Settle();
+  Send(half_posted, std::string(100'000 - 5, 'x'));
+  expected.emplace_back("/");
+  Settle();
+  EXPECT_THAT(handler_.Paths(), ElementsAre("/held")) << "nobody overtakes the one in service";
+  handler_.gate().Open();
+  for (const UniqueFd& client : clients)
+    EXPECT_THAT(ResponseOn(client).raw, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_EQ(ResponseOn(half_sent).status, 200);
+  EXPECT_EQ(ResponseOn(half_posted).body, "100000");
+  EXPECT_EQ(handler_.Paths(), expected);
 }
 
 }  // namespace

@@ -9,8 +9,7 @@
 
 #include "common/wait.h"
 #include "tests/unit/captured_log.h"
-#include "tests/unit/eventually.h"
-#include "tests/unit/stopwatch.h"
+#include "tests/unit/timing.h"
 
 namespace dockercoins {
 namespace {

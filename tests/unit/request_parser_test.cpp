@@ -143,7 +143,8 @@ TEST(RequestParserTest, RefusesWhatCouldBeReadInTwoWays) {
   for (const auto& [header, reason] :
        Table{{"Host: x\r\nhost: x", "two Host headers"},
              {"Transfer-Encoding: gzip, chunked", "a Transfer-Encoding other than chunked"},
-             {"Transfer-Encoding: ", "a Transfer-Encoding other than chunked"}}) {
+             {"Transfer-Encoding: ", "a Transfer-Encoding other than chunked"},
+             {"Content-Length: 5x", "Invalid character in Content-Length"}}) {
     EXPECT_EQ(Verdict(WithHeader(header)), "400 " + reason) << header;
   }
   EXPECT_EQ(Verdict("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),

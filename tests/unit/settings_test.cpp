@@ -34,11 +34,14 @@ const Read kRedis = [] {
 const Read kFolder = [] { return ReadFolder(setting::kFilesDir).string(); };
 const Read kDebug = [] { return std::string(ReadSwitch(setting::kDebug) ? "on" : "off"); };
 
-/// Starts and ends with none of the variables set.
 class SettingsTest : public ::testing::Test {
  protected:
-  SettingsTest() { Clear(); }
-  ~SettingsTest() override { Clear(); }
+  void SetUp() override {
+    for (const char* variable : {"PORT", "ADMIN_PORT", "BIND_ADDRESS", "DELAY_MS", "CONCURRENCY",
+                                 "FAIL_PERCENT", "RNG_URL", "REDIS_URL", "FILES_DIR", "DEBUG"}) {
+      ::unsetenv(variable);
+    }
+  }
 
   /// The setting when the variable has that value, or why it is refused.
   static std::string With(const char* variable, const char* value, const Read& read) {
@@ -64,14 +67,6 @@ class SettingsTest : public ::testing::Test {
                             const std::vector<const char*>& values) {
     for (const char* value : values) {
       EXPECT_EQ(With(variable, value, read), std::string(variable) + "=" + value + ": " + allowed);
-    }
-  }
-
- private:
-  static void Clear() {
-    for (const char* variable : {"PORT", "ADMIN_PORT", "BIND_ADDRESS", "DELAY_MS", "CONCURRENCY",
-                                 "FAIL_PERCENT", "RNG_URL", "REDIS_URL", "FILES_DIR", "DEBUG"}) {
-      ::unsetenv(variable);
     }
   }
 };

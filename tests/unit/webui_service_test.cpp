@@ -24,15 +24,11 @@ TEST(WebuiServiceTest, FilesMayChangeWhileTheyAreServed) {
   CapturedLog log;
   WebuiService service(counters, folder.path(), folder.path(), log.log());
   const Routes routes = service.MakeRoutes();
-  const auto serve = [&routes] {
-    httplib::Request request;
-    request.method = "GET";
-    request.path = "/large.js";
-    httplib::Response response;
-    routes.Find(request.path)->HandlerFor(request.method)(request, response, {});
-    return response;
-  };
-  const httplib::Response response = serve();
+  httplib::Request request;
+  request.method = "GET";
+  request.path = "/large.js";
+  httplib::Response response;
+  routes.Find(request.path)->HandlerFor(request.method)(request, response, {});
   ASSERT_EQ(response.content_length_, 100'000U);
   std::filesystem::resize_file(folder.path() / "large.js", 10);
   size_t came = 0;
@@ -44,9 +40,6 @@ TEST(WebuiServiceTest, FilesMayChangeWhileTheyAreServed) {
   EXPECT_TRUE(response.content_provider_(2, 1'000, sink));
   EXPECT_EQ(came, 8U);
   EXPECT_FALSE(response.content_provider_(10, 1'000, sink)) << "the response ends";
-
-  std::filesystem::remove(folder.path() / "large.js");
-  EXPECT_EQ(serve().status, httplib::NotFound_404);
 }
 
 }  // namespace
