@@ -18,10 +18,7 @@ DOCS = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.join(os.path.dirname(DOCS), "tests")
 sys.path[:0] = [os.path.join(TESTS, folder) for folder in ("e2e", "lesson", "integration")]
 
-import lesson_script  # noqa: E402  (found through the line above, as are those below)
-
-lesson_script.load()
-
+import lesson  # noqa: E402, F401  (found through the line above; it makes its parts importable)
 from browser import Browser, dockercoins, install_hint  # noqa: E402
 from harness import eventually  # noqa: E402
 from lesson_parts.measuring import explain  # noqa: E402

@@ -33,7 +33,7 @@ def tag(request, engine, docker, built, compose_2, figure):
     command = [*compose_2.command, "build", *build_args()]
     if request.param == "bake":
         native = docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
-        command = [engine.buildx(), "bake", "--load", "--set", f"*.platform={native}", *build_args("--set=*.args.")]
+        command = [engine.BUILDX, "bake", "--load", "--set", f"*.platform={native}", *build_args("--set=*.args.")]
     name = f"v0.1-{request.param}"
     run(*command, cwd=compose_2.folder, env={**compose_2.environment, "TAG": name}, timeout=1500)
     return name
@@ -258,7 +258,7 @@ def test_registry_and_tag_name_the_images_for_compose_and_for_bake(engine, compo
     options = {"cwd": compose_1.folder, "env": {**compose_1.environment, **settings}}
     shown = run(*compose_1.command, "config", **options).stdout
     assert sorted(re.findall(rf"image: (\S+/(?:{'|'.join(SERVICES)}):\S+)", shown)) == names
-    plan = json.loads(engine.run(engine.buildx(), "bake", "--print", **options))
+    plan = json.loads(engine.run(engine.BUILDX, "bake", "--print", **options))
     targets = [plan["target"][name] for name in plan["group"]["default"]["targets"]]
     assert sorted(target["tags"][0] for target in targets) == names
     assert all(target["platforms"] == ["linux/amd64", "linux/arm64"] for target in targets)
