@@ -104,12 +104,14 @@ def test_a_workload_has_what_it_needs_and_nothing_else(path, kind, name):
     assert objects(path)[kind, name]["spec"] == expected
 
 
-@pytest.mark.parametrize("name", [*SERVERS, "redis"])
-def test_a_service_leads_to_the_port_of_its_pods(name):
+def test_a_service_leads_to_the_port_of_its_pods():
     """webui's also to a free port of the nodes, so that several applications can run side by side."""
-    port = {"name": "redis", "port": 6379} if name == "redis" else {"name": "http", "port": 80}
-    node_port = {"type": "NodePort"} if name == "webui" else {}
-    assert objects(MAIN)["Service", name]["spec"] == {"selector": {"app": name}, "ports": [port], **node_port}
+    http, redis = {"name": "http", "port": 80}, {"name": "redis", "port": 6379}
+    assert {name: each["spec"] for (kind, name), each in objects(MAIN).items() if kind == "Service"} == {
+        "rng": {"selector": {"app": "rng"}, "ports": [http]},
+        "hasher": {"selector": {"app": "hasher"}, "ports": [http]},
+        "webui": {"selector": {"app": "webui"}, "ports": [http], "type": "NodePort"},
+        "redis": {"selector": {"app": "redis"}, "ports": [redis]}}
 
 
 @pytest.mark.parametrize("path", LESSONS)
