@@ -8,7 +8,6 @@ Run it on a machine that is otherwise idle.
   docs/make_pictures.py trace          docs/trace.svg: the trace of one loop, with 10 workers
 """
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -19,11 +18,8 @@ DOCS = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.join(os.path.dirname(DOCS), "tests")
 sys.path[:0] = [os.path.join(TESTS, folder) for folder in ("e2e", "lesson", "integration")]
 
-import lesson_script  # noqa: E402  (found through the line above, as are those below)
-
-lesson_script.load()
-
-from browser import Browser, dockercoins, install_hint  # noqa: E402
+import lesson  # noqa: E402, F401  (found through the line above; it makes its parts importable)
+from browser import Browser, install_hint  # noqa: E402
 from harness import Mine, eventually  # noqa: E402
 from lesson_parts.measuring import explain  # noqa: E402
 from lesson_parts.words import count  # noqa: E402
@@ -56,7 +52,7 @@ def make_dashboard(path):
     if problem := install_hint():
         sys.exit(f"make_pictures: {problem}")
     averages, begun = {}, {}
-    with dockercoins(0) as application, Browser(SIZE) as browser:
+    with Processes(0) as application, Browser(SIZE) as browser:
         for workers in SPEEDS:
             begun[workers] = time.monotonic()
             application.scale(workers)
@@ -90,8 +86,7 @@ TICK_MS = 200
 
 def measure(workers):
     """(hashes per second, milliseconds of each of PARTS for one hash)"""
-    with contextlib.ExitStack() as stack:
-        application = Processes(stack, workers)
+    with Processes(workers) as application:
         time.sleep(5)  # the queue fills
         found = explain(application, 30)
     parts = [found.work, found.queue, found.service, found.hasher]

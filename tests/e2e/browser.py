@@ -1,4 +1,4 @@
-"""The whole application, and a headless Chromium that shows the dashboard."""
+"""A headless Chromium that shows the dashboard."""
 
 import contextlib
 import json
@@ -9,17 +9,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as Driver
 
 from harness import eventually
-from processes import Processes
 
 PHONE = (390, 844)
 PROJECTOR = (1920, 1080)
-
-
-@contextlib.contextmanager
-def dockercoins(workers=1):
-    """All services as real processes; .scale(N) changes the number of workers, .url is the web UI's."""
-    with contextlib.ExitStack() as stack:
-        yield Processes(stack, workers)
 
 
 # All values of the graph, read by keyboard; a number is null where the legend says that it is not known.

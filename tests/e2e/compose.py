@@ -60,17 +60,19 @@ def await_targets(workers):
 
 def run(*command, timeout=300, check=True, **options):
     """Runs a command. .stdout has both streams, in order."""
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False, **options)
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
+                            check=False, **{"input": "", **options})
     if check and result.returncode:
         raise AssertionError(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout[-5000:]}")
     return result
 
 
 @contextlib.contextmanager
-def running(command, log):
+def running(command, log, **options):
+    """Starts a command whose output goes to that file; ends it with TERM."""
     with open(log, "wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                                   **options)
     try:
         yield process
     finally:
@@ -80,17 +82,17 @@ def running(command, log):
 
 def start_registry(stack, folder, *inside):
     """host:port of a registry, Debian's docker-registry. Started by the command `inside`, until the stack ends."""
-    run("apt-get", "download", "docker-registry", cwd=folder)
-    [package] = folder.glob("docker-registry_*.deb")
-    run("dpkg-deb", "-x", str(package), str(folder / "package"))
+    run("apt-get", "download", "docker-registry", cwd=folder)  # installed, it would be started
+    run("sh", "-c", "dpkg-deb -x docker-registry_*.deb package", cwd=folder)
     address = f"localhost:{free_port()}"
     settings = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
                 "http": {"addr": address}}
     (folder / "registry.yml").write_text(json.dumps(settings))
+    log = folder / "registry.log"
     process = stack.enter_context(running([*inside, folder / "package/usr/bin/docker-registry", "serve",
-                                           folder / "registry.yml"], folder / "registry.log"))
-    eventually(lambda: process.poll() is not None or "listening on" in (folder / "registry.log").read_text(), 20)
-    assert process.poll() is None, (folder / "registry.log").read_text()
+                                           folder / "registry.yml"], log))
+    eventually(lambda: process.poll() is not None or "listening on" in log.read_text(), 20)
+    assert process.poll() is None, log.read_text()
     return address
 
 
@@ -121,11 +123,6 @@ class Compose:
             docker_engine.restart_engine()
             result = self("down", *words, check=False)
         assert result.returncode == 0, result.stdout
-
-    def start(self, *words):
-        """Starts it without waiting; the process's stdout has both streams."""
-        return subprocess.Popen([*self.command, *words], cwd=self.folder, env=self.environment, text=True,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def lesson(self, *options):
         """Runs scripts/lesson of this folder, with separate streams."""

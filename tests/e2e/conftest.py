@@ -7,11 +7,9 @@ import time
 import pytest
 
 import docker_engine
-import lesson_script
+import lesson  # noqa: F401  (makes its parts importable)
 from compose import Compose, build_args, run
 from waiting import REPO
-
-lesson_script.load()
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +41,7 @@ def environment(engine, tmp_path_factory):
     """The environment of commands: Debian's programs first, `docker compose` is Compose 2, no user settings."""
     config = tmp_path_factory.mktemp("docker-config")
     (config / "cli-plugins").mkdir()
-    (config / "cli-plugins" / "docker-compose").symlink_to(engine.compose_2())
+    (config / "cli-plugins" / "docker-compose").symlink_to(engine.COMPOSE_2)
     kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "DOCKER_HOST")}
     return {**kept, "PATH": docker_engine.PATH, "DOCKER_CONFIG": str(config)}
 

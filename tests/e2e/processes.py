@@ -1,44 +1,36 @@
-"""The application as processes, for the dashboard's tests and for `scripts/lesson explain`."""
+"""The whole application as processes, for the dashboard's tests and for `scripts/lesson explain`."""
 
-from harness import Redis, Service, run
+from harness import Mine, Service, run
 from lesson_parts.model import Rngs
 
 
-class Processes:
-    """All processes end with the stack."""
+class Processes(Mine):
+    """Real processes, which end with it; .url is the web UI's. It is a platform of scripts/lesson, too."""
 
-    def __init__(self, stack, workers=1):
-        self._stack = stack
-        self.redis = stack.enter_context(Redis())
-        self._running = {"rng": [self._start("rng")], "hasher": [self._start("hasher")], "worker": []}
-        self._upstreams = {f"{name.upper()}_URL": f"http://127.0.0.1:{self._running[name][0].port}"
-                           for name in ("rng", "hasher")}
+    def __init__(self, workers=1):
+        super().__init__(0, admin=True, DELAY_MS=100)
         self._webui_settings = {"REDIS_URL": self.redis.url}
         self.start_webui()
         self.url = f"http://127.0.0.1:{self.webui.port}"
         self.scale(workers)
 
-    def _start(self, name, **settings):
-        return self._stack.enter_context(Service(name, admin=True, DELAY_MS=100, **settings))
-
     def start_webui(self):
         """Starts it; always on the same port."""
-        self.webui = self._stack.enter_context(Service("webui", **self._webui_settings))
+        self.webui = self.enter_context(Service("webui", **self._webui_settings))
         self._webui_settings["PORT"] = self.webui.port
 
     def scale(self, workers):
-        running = self._running["worker"]
-        while len(running) < workers:
-            running.append(self._start("worker", REDIS_URL=self.redis.url, **self._upstreams))
-            running[-1].wait_for_line(r"^INFO:worker:", 10)  # before that, it does not handle TERM
-        while len(running) > workers:
-            assert running.pop().stop()[0] == 0
+        while len(self.workers) < workers:
+            self.workers.append(self.enter_context(Service("worker", admin=True, DELAY_MS=100, **self.urls)))
+            self.workers[-1].wait_for_line(r"^INFO:worker:", 10)  # before that, it does not handle TERM
+        while len(self.workers) > workers:
+            assert self.workers.pop().stop()[0] == 0
 
     def rngs(self):
         return Rngs()
 
     def containers(self, service):
-        return self._running[service]
+        return {"rng": [self.rng], "worker": self.workers}[service]
 
     def metrics(self, service, container):
         return run(service, "--metrics", ADMIN_PORT=container.admin_port).stdout

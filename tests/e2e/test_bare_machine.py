@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from compose import get, run
+from compose import get
 from harness import eventually
 
 # As on a machine, root may make namespaces and the loopback interface has IPv6. (Less than --privileged, which
@@ -27,13 +27,10 @@ WHOLE = ("scripts/install-deps --yes && chromium --version && chromedriver --ver
 @pytest.mark.parametrize("suite, tests", [
     ("trixie", None),  # has the newer compiler and tools, which warn more
     *(pytest.param(suite, WHOLE, marks=pytest.mark.release) for suite in ("trixie", "bookworm"))])
-def test_two_commands_are_enough_on_a_bare_machine(engine, checkout, environment, figure, suite, tests):
+def test_two_commands_are_enough_on_a_bare_machine(engine, checkout, environment, docker, figure, suite, tests):
     """Only /dockercoins is added to it. Its log stays in build/e2e/."""
     log = pathlib.Path(engine.STATE, f"bare-{suite}.log")
     log.write_bytes(b"")
-
-    def docker(*words):
-        return run("docker", *words, env=environment).stdout.strip()
 
     def start(command):
         with open(log, "ab") as out:

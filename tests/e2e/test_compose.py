@@ -13,13 +13,12 @@ import pathlib
 import re
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
 from compose import (PREFIX, SERVICES, ask_prometheus, await_mining, await_targets, get, hashes, read, run,
-                     start_registry)
+                     running, start_registry)
 from harness import eventually, free_port
 
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 8)
@@ -67,7 +66,8 @@ def check_lesson(compose, counts, seconds, figure, room=ROOM):
     rows = re.findall(r"^ +(\d+) +([\d.]+) +([\d.]+) +\d+ +(\d+) +0 +([\d.]+)  ok$", shown.stdout, re.MULTILINE)
     assert [workers for workers, *_ in rows] == counts.split(",")
     for workers, predicted, speed, rng, hasher in rows:
-        figure(f"lesson, {workers} workers ({compose.command[-1]})", f"{speed} hashes/s, rng {rng} ms, hasher {hasher} ms")
+        figure(f"lesson, {workers} workers ({compose.command[-1]})",
+               f"{speed} hashes/s, rng {rng} ms, hasher {hasher} ms")
         assert abs(float(speed) / float(predicted) - 1) < room
     return shown.stdout
 
@@ -82,22 +82,15 @@ def project(compose_1, built):
     compose_1.down("--volumes", "--remove-orphans")
 
 
-def test_up_shows_all_logs_until_ctrl_c(project, docker):
-    process = project.start("up")
-    lines = []
-    reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")), daemon=True)
-    reader.start()
-    try:
+def test_up_shows_all_logs_until_ctrl_c(project, docker, tmp_path):
+    log = tmp_path / "log"
+    with running([*project.command, "up"], log, cwd=project.folder, env=project.environment) as process:
         for pattern in (r"worker.1.*INFO:worker:4 units of work done, updating hash counter",
                         r'rng.1.*"GET /32 HTTP/1.1" 200 32', r'hasher.1.*"POST / HTTP/1.1" 200 64',
                         r"webui.1.*WEBUI running on port 80", r"redis.1.*eady to accept connections"):
-            eventually(lambda: re.search(pattern, "".join(lines)), 30, what=f"a line with {pattern}")
-    finally:
+            eventually(lambda: re.search(pattern, log.read_text("utf-8")), 30, what=f"a line with {pattern}")
         process.send_signal(signal.SIGINT)
-        begun = time.monotonic()
-        process.wait(30)
-    reader.join(5)
-    assert time.monotonic() - begun < 15
+        process.wait(15)
     ended = [each for service in SERVICES for each in project.containers(service)]
     states = docker("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", *ended)
     assert states.splitlines() == ["exited 0"] * 4
@@ -252,7 +245,7 @@ def test_the_published_ports_can_be_set(each_compose):
 def test_images_are_built_here_unless_a_registry_and_a_pull_policy_are_named(each_compose, docker, tmp_path):
     """Without them no registry is asked, where the names may be somebody else's. What is built here is a label only."""
     def origins():
-        return {docker("image", "inspect", "--format", '{{index .Config.Labels "e2e.from"}}', image) for image in images}
+        return set(docker("image", "inspect", "--format", '{{index .Config.Labels "e2e.from"}}', *images).split())
 
     def remove():
         docker("rmi", "--force", *set(docker("images", "--quiet", "--filter", "label=e2e.from").split()))

@@ -14,13 +14,13 @@ import re
 import secrets
 import shlex
 import shutil
-import subprocess
 import time
 
 import pytest
 
 import docker_engine
 import lesson
+from compose import run, running
 from harness import eventually
 from lesson_parts import measuring, platforms
 
@@ -61,18 +61,10 @@ class Namespace:
 
     def __init__(self, context, name):
         self.name = name
-        self._command = ["kubectl", f"--context={context}", f"--namespace={name}"]
+        self.command = ["kubectl", f"--context={context}", f"--namespace={name}"]
 
-    def __call__(self, *words, timeout=180, check=True, **options):
-        result = subprocess.run([*self._command, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                timeout=timeout, check=False, cwd=REPO, **options)
-        if check and result.returncode:
-            raise AssertionError(f"kubectl {' '.join(words)}: {result.returncode}\n{result.stdout[-5000:]}")
-        return result.stdout
-
-    def start(self, *words):
-        return subprocess.Popen([*self._command, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True)
+    def __call__(self, *words, **options):
+        return run(*self.command, *words, cwd=REPO, **options).stdout
 
     def await_pods(self, name, number):
         """Waits until it has that many, terminating ones included."""
@@ -137,7 +129,7 @@ def context():
     except lesson.LessonError as reason:
         give_up(f"no cluster: {reason}")
     if command:
-        subprocess.run([*shlex.split(command), *IMAGES], check=True, timeout=900)
+        run(*shlex.split(command), *IMAGES, timeout=900)
     return name
 
 
@@ -192,11 +184,10 @@ def test_applying_it_again_changes_nothing_and_logs_ports_and_flags_work(as_appl
 
 def test_the_lesson(as_applied, figure):
     as_applied.scale("worker", 2)
-    shown = subprocess.run(["scripts/lesson", "-n", as_applied.name, "--workers", "1,2,3,10", "--seconds", f"{SECONDS:g}"],
-                           cwd=REPO, text=True, capture_output=True, timeout=900, check=False)
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    figure("lesson on Kubernetes", shown.stdout)
-    assert "\nThe lesson holds: 1, 2, 3 and 10 workers give " in shown.stdout
+    shown = run("scripts/lesson", "-n", as_applied.name, "--workers", "1,2,3,10", "--seconds", f"{SECONDS:g}", cwd=REPO,
+                timeout=900).stdout
+    figure("lesson on Kubernetes", shown)
+    assert "\nThe lesson holds: 1, 2, 3 and 10 workers give " in shown
     as_applied.await_pods("worker", 2)  # restored
 
 
@@ -214,20 +205,18 @@ def test_httping_by_short_name_finds_the_bottleneck_and_workers_end_at_once(as_a
     assert seconds < 20  # the original takes 30 s or more
 
 
-def test_a_rolling_restart_loses_no_loop(as_applied):
+def test_a_rolling_restart_loses_no_loop(as_applied, tmp_path):
     for name in SERVERS:
         as_applied.scale(name, 2)
     as_applied.scale("worker", 10)
     as_applied.await_mining()
-    polling = as_applied.start("exec", "shell", "--", "sh", "-c", POLL, "sh", "webui")
-    try:
+    polling = [*as_applied.command, "exec", "shell", "--", "sh", "-c", POLL, "sh", "webui"]
+    with running(polling, tmp_path / "polled"):
         for name in SERVERS:
             as_applied("rollout", "restart", f"deployment/{name}")
             as_applied.await_rollout(name)
             as_applied.await_pods(name, 2)  # a rollout is complete before the last old pod has ended
-    finally:
-        polling.terminate()
-        polled = polling.communicate(timeout=30)[0].split()
+    polled = (tmp_path / "polled").read_text().split()
     assert not as_applied.errors()
     assert polled.count("good") > 20 and "bad" not in polled
 

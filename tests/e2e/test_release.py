@@ -1,4 +1,4 @@
-"""What rooms without internet and users of a release get, with a registry of our own, and an engine that has nothing."""
+"""What rooms without internet and users of a release get, with our own registry and an engine that has nothing."""
 
 import contextlib
 import glob
@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import tarfile
 import tempfile
 
@@ -24,7 +25,7 @@ OTHERS = ("redis:7.2.11-alpine", "prom/prometheus:v3.5.0", "jpetazzo/shpod:lates
 class EmptyEngine:
     """An engine beside the machine's, with storage of its own.
 
-    It has a network of its own, too: with --bridge=none, dockerd removes the bridge docker0, which may be another engine's.
+    It has a network of its own, too: with --bridge=none, dockerd removes docker0, which may be another engine's.
     """
 
     def __init__(self, stack, environment, network, *options):
@@ -120,7 +121,7 @@ def test_an_engine_that_has_nothing_gets_all_images_from_the_bundle_but_none_fro
     sums = (folder / "SHA256SUMS").read_text()
     (folder / "SHA256SUMS").write_text(re.sub("images-[a-z0-9]+", "images-riscv64", sums))
     assert ", but the bundle has only riscv64" in room.run(str(folder / "load"), check=False).stdout
-    for name, said in (("redis:7.2.11-alpine", "bundle: .+"), (f"{PREFIX}/rng:v0.1", f"bundle: {PREFIX}/rng:v0.1 is missing .*")):
+    for name, said in ((OTHERS[0], "bundle: .+"), (names[0], f"bundle: {names[0]} is missing .*")):
         room("rmi", name)
         missing = room.run(*command, cwd=checkout, check=False)
         assert missing.returncode == 1 and re.fullmatch(said, missing.stdout.splitlines()[-1])
@@ -136,13 +137,12 @@ def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, 
         context = tmp_path / "context"
         (context / "licenses").mkdir(parents=True, exist_ok=True)
         (context / f"licenses/{service}.spdx.json").write_text(f"{name} {arch}")
-        (context / "Dockerfile").write_text(f"FROM scratch\nCOPY licenses/{service}.spdx.json /licenses/\nCMD [\"/x\"]\n")
+        (context / "Dockerfile").write_text(f'FROM scratch\nCOPY licenses/{service}.spdx.json /licenses/\nCMD ["/x"]\n')
         author("build", "--quiet", "--platform", f"linux/{arch}", "--tag", name, str(context))
         return author.ids([name])[name]
 
     def release(step, **options):
         return author.run("scripts/release", step, cwd=checkout, env=environment, **options).stdout
-
 
     ids = {}
     for arch in ("arm64", "amd64"):

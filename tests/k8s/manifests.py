@@ -6,7 +6,8 @@ import re
 
 import yaml
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from waiting import REPO
+
 MAIN = "k8s/dockercoins.yaml"
 LESSONS = sorted(os.path.relpath(path, REPO) for path in glob.glob(f"{REPO}/lessons/*.yaml"))
 

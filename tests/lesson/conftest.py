@@ -1,14 +1,11 @@
-"""Makes scripts/lesson importable."""
+"""What the tests of scripts/lesson share."""
 
 import types
 
 import pytest
 
-import lesson_script
-
-lesson_script.load()
-
-from lesson_parts import measuring, platforms  # noqa: E402  (found through the line above)
+import lesson  # noqa: F401  (makes its parts importable)
+from lesson_parts import measuring, platforms
 
 
 @pytest.fixture

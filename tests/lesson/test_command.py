@@ -87,7 +87,7 @@ def test_it_measures_each_number_of_workers_says_that_it_holds_and_restores_the_
     assert lesson.main(["--workers", "1,10", "--seconds", "8"], platform=application) == 0
     assert application.scaled == [1, 10, 4]
     assert capsys.readouterr() == (TABLE, NEWS)
-    assert clock[0] == pytest.approx(100 + (1.5 + 2 * 0.3 + 8) + (1.5 + 2 * 1 + 8), abs=0.15), "warming up and measuring"
+    assert clock[0] == pytest.approx(100 + (1.5 + 2 * 0.3 + 8) + (1.5 + 2 * 1 + 8), abs=0.15), "warming up, measuring"
 
 
 def test_concurrency_of_rng_is_part_of_the_prediction(application, capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from waiting import REPO
 
-CHANGELOG = "## [Unreleased]\n\n- later\n\n## [2.5.1] - 2027-01-02\n\n- a thing\n\n## [2.5.0] - 2026-12-24\n\n- before\n"
+CHANGELOG = "## [Unreleased]\n\n- later\n\n## [2.5.1] - 2027-01-02\n\n- a thing\n\n## [2.5.0] - 2026-12-24\n"
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def test_check_compares_the_tag_with_version_and_changelog(release):
 
 
 @pytest.mark.parametrize("words, environment, status, said", [
-    *((words, {}, 2, "one step is expected; see scripts/release --help") for words in ((), ("pull",), ("push", "join"))),
+    *((words, {}, 2, "one step is expected; see scripts/release --help") for words in ((), ["pull"], ["push", "join"])),
     (("push",), {"TAG": ""}, 1, "TAG and REGISTRY have to be set; see scripts/release --help"),
-    *(((step,), {}, 1, f"build/release-files/v2.5.1/{digest}.digest is missing: was the step before it run, and its output "
-       "fetched?") for step, digest in (("join", "rng-amd64"), ("sign", "rng")))])
+    *(((step,), {}, 1, f"build/release-files/v2.5.1/{digest}.digest is missing: was the step before it run, and its "
+       "output fetched?") for step, digest in (("join", "rng-amd64"), ("sign", "rng")))])
 def test_bad_usage_is_one_line(release, words, environment, status, said):
     assert release(*words, **environment) == (status, f"release: {said}\n")
 
@@ -48,7 +48,8 @@ def test_the_changelog_is_in_the_format_that_it_names():
     with open(f"{REPO}/CHANGELOG.md", encoding="utf-8") as file:
         text = file.read()
     versions = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert versions and all(re.fullmatch(r"\[Unreleased\]|\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", each) for each in versions)
+    form = re.compile(r"\[Unreleased\]|\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d")
+    assert versions and all(map(form.fullmatch, versions))
     assert "[Unreleased]" not in versions[1:]
     assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= {
         "Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}

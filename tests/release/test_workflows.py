@@ -28,9 +28,14 @@ def path(request):
 
 
 @pytest.fixture
-def workflow(path):
+def text(path):
     with open(path, encoding="utf-8") as file:
-        return yaml.safe_load(file)
+        return file.read()
+
+
+@pytest.fixture
+def workflow(text):
+    return yaml.safe_load(text)
 
 
 def steps(workflow):
@@ -41,23 +46,22 @@ def test_there_are_two():
     assert [os.path.basename(path) for path in WORKFLOWS] == ["ci.yml", "release.yml"]
 
 
-def test_every_action_is_pinned_by_commit_and_names_its_version(path, workflow):
-    with open(path, encoding="utf-8") as file:
-        lines = re.findall(r"^\s+(?:- )?uses: (.*)$", file.read(), re.MULTILINE)
+def test_every_action_is_pinned_by_commit_and_names_its_version(text, workflow):
+    lines = re.findall(r"^\s+(?:- )?uses: (.*)$", text, re.MULTILINE)
     used = [part["uses"] for part in (*workflow["jobs"].values(), *steps(workflow)) if "uses" in part]
     assert sorted(line.split()[0] for line in lines) == sorted(used)
     pinned = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+")
     assert [line for line in lines if not pinned.fullmatch(line) and line != "./.github/workflows/ci.yml"] == []
 
 
-def test_only_the_steps_of_a_release_may_write_and_no_secret_is_used(path, workflow):
+def test_only_the_steps_of_a_release_may_write_and_no_secret_is_used(path, text, workflow):
     assert workflow["permissions"] in ({}, {"contents": "read"})
     for name, job in workflow["jobs"].items():
         granted = job.get("permissions", workflow["permissions"])
         assert set(granted.values()) <= {"read", "write"}
-        assert {each for each in granted if granted[each] == "write"} == WRITERS.get((os.path.basename(path), name), set())
-    with open(path, encoding="utf-8") as file:
-        assert "secrets" not in file.read()
+        written = {each for each in granted if granted[each] == "write"}
+        assert written == WRITERS.get((os.path.basename(path), name), set())
+    assert "secrets" not in text
     for step in steps(workflow):
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False
@@ -81,10 +85,8 @@ def problem(line):
     if "${{" in line or re.search(r"[\n;|&<>`()*?~]|\$\{", line):
         return "more than one call, or what a stranger could have written"
     words = shlex.split(line)
-    if allowed := PROGRAMS.get(" ".join(words[:2])):
+    if (allowed := PROGRAMS.get(" ".join(words[:2]))) is not None:
         return next((f"{word} is not expected" for word in words[2:] if not re.fullmatch(allowed, word)), None)
-    if " ".join(words) in PROGRAMS:
-        return None
     script = os.path.join(REPO, words[0])
     if not os.access(script, os.X_OK) or "/" not in words[0]:
         return "no such script"
@@ -96,9 +98,10 @@ def problem(line):
 
 
 @pytest.mark.parametrize("line", [
-    "scripts/test --yes --every", "scripts/tests", "scripts/release pull", "scripts/release signs", "tests/e2e/docker_engine.py restart",
+    "scripts/test --yes --every", "scripts/tests", "scripts/release pull", "scripts/release signs", "apt-get upgrade",
     "scripts/test --yes && true", "scripts/release push\nscripts/release join", "curl example.com", "README.md",
-    "scripts/release ${{ github.ref_name }}", "apt-get install --yes $(cat list)", "apt-get upgrade", "scripts/test $A"])
+    "scripts/release ${{ github.ref_name }}", "apt-get install --yes $(cat list)", "scripts/test $A",
+    "tests/e2e/docker_engine.py restart", "apt-get update x"])
 def test_another_call_would_be_found(line):
     assert problem(line)
 
