@@ -11,6 +11,32 @@
 
 namespace dockercoins {
 
+/// A variable of the environment.
+struct Setting {
+  const char* name;
+  const char* default_value;  ///< Empty: unset.
+  const char* text;           ///< For --help.
+};
+
+/// Every variable. docs/reference.md has them, too.
+namespace setting {
+inline constexpr Setting kPort = {"PORT", "80", "port to listen on, 0 picks a free one"};
+inline constexpr Setting kBindAddress = {"BIND_ADDRESS", "::", "address to listen on"};
+inline constexpr Setting kAdminPort = {"ADMIN_PORT", "9797",
+                                       "port for /healthz, /readyz and /metrics, 0: none"};
+inline constexpr Setting kDelay = {"DELAY_MS", "100", "simulated work, milliseconds"};
+inline constexpr Setting kConcurrency = {"CONCURRENCY", "1", "requests served at a time"};
+inline constexpr Setting kFailPercent = {"FAIL_PERCENT", "0", "percentage of requests that fail"};
+inline constexpr Setting kRngUrl = {"RNG_URL", "http://rng", "URL of rng"};
+inline constexpr Setting kHasherUrl = {"HASHER_URL", "http://hasher", "URL of hasher"};
+inline constexpr Setting kRedisUrl = {"REDIS_URL", "redis://redis:6379",
+                                      "redis://[[user]:password@]host[:port][/db]"};
+inline constexpr Setting kFilesDir = {"FILES_DIR", "/files", "folder of the dashboard's files"};
+inline constexpr Setting kAssetsDir = {"ASSETS_DIR", "/usr/share/javascript", "folder of the chart library"};
+inline constexpr Setting kIgnoreTerm = {"IGNORE_TERM", "", "y: TERM and INT are ignored"};
+inline constexpr Setting kDebug = {"DEBUG", "", "y: debug log"};
+}  // namespace setting
+
 /// Where a service listens.
 struct ListenSettings {
   std::string address;       ///< BIND_ADDRESS
@@ -34,13 +60,13 @@ std::chrono::milliseconds ReadDelay();
 size_t ReadConcurrency();
 /// FAIL_PERCENT: how many of 100 requests are to fail.
 unsigned ReadFailPercent();
-/// The `http://` URL in `variable`.
-HttpUrl ReadHttpUrl(const char* variable, const char* default_value);
+/// RNG_URL or HASHER_URL.
+HttpUrl ReadHttpUrl(const Setting& setting);
 /// REDIS_URL.
 RedisUrl ReadRedisUrl();
-/// The folder in `variable`. Does not check that it exists.
-std::filesystem::path ReadFolder(const char* variable, const char* default_value);
-/// Whether `variable` (DEBUG, IGNORE_TERM) begins with y or Y. Never fails.
-bool ReadSwitch(const char* variable);
+/// FILES_DIR or ASSETS_DIR. Does not check that the folder exists.
+std::filesystem::path ReadFolder(const Setting& setting);
+/// Whether DEBUG or IGNORE_TERM begins with y or Y. Never fails.
+bool ReadSwitch(const Setting& setting);
 
 }  // namespace dockercoins

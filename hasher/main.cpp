@@ -3,29 +3,22 @@
 #include "common/service/service.h"
 #include "hasher/hasher_service.h"
 
+namespace dockercoins {
 namespace {
 
-constexpr dockercoins::Program kProgram = {
+constexpr Program kProgram = {
     .name = "hasher",
     .summary = "SHA-256 over HTTP.",
-    .variables =
-        "  PORT          port to listen on, 0 picks a free one (80)\n"
-        "  BIND_ADDRESS  address to listen on (::)\n"
-        "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
-        "  DELAY_MS      simulated work, milliseconds (100)\n"
-        "  FAIL_PERCENT  percentage of requests that fail (0)\n"
-        "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
-        "  DEBUG         y: debug log (unset)\n",
     .has_service_port = true,
+    .settings = {setting::kDelay, setting::kFailPercent},
 };
 
 void Run() {
-  using namespace dockercoins;
   StopSignal stop;
   const ListenSettings settings = ReadListenSettings();
   const auto delay = ReadDelay();
   const unsigned fail_percent = ReadFailPercent();
-  Log log(kProgram.name, ReadSwitch("DEBUG"));
+  Log log(kProgram.name, ReadSwitch(setting::kDebug));
   stop.IgnoreIfAsked(log);
 
   Metrics metrics;
@@ -36,5 +29,8 @@ void Run() {
 }
 
 }  // namespace
+}  // namespace dockercoins
 
-int main(int argc, char** argv) { return dockercoins::RunProgram(kProgram, argc, argv, Run); }
+int main(int argc, char** argv) {
+  return dockercoins::RunProgram(dockercoins::kProgram, argc, argv, dockercoins::Run);
+}

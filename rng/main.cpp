@@ -3,31 +3,23 @@
 #include "common/service/service.h"
 #include "rng/rng_service.h"
 
+namespace dockercoins {
 namespace {
 
-constexpr dockercoins::Program kProgram = {
+constexpr Program kProgram = {
     .name = "rng",
     .summary = "random bytes over HTTP.",
-    .variables =
-        "  PORT          port to listen on, 0 picks a free one (80)\n"
-        "  BIND_ADDRESS  address to listen on (::)\n"
-        "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
-        "  DELAY_MS      simulated work, milliseconds (100)\n"
-        "  CONCURRENCY   requests served at a time (1)\n"
-        "  FAIL_PERCENT  percentage of requests that fail (0)\n"
-        "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
-        "  DEBUG         y: debug log (unset)\n",
     .has_service_port = true,
+    .settings = {setting::kDelay, setting::kConcurrency, setting::kFailPercent},
 };
 
 void Run() {
-  using namespace dockercoins;
   StopSignal stop;
   const ListenSettings settings = ReadListenSettings();
   const auto delay = ReadDelay();
   const size_t concurrency = ReadConcurrency();
   const unsigned fail_percent = ReadFailPercent();
-  Log log(kProgram.name, ReadSwitch("DEBUG"));
+  Log log(kProgram.name, ReadSwitch(setting::kDebug));
   stop.IgnoreIfAsked(log);
 
   Metrics metrics;
@@ -38,5 +30,8 @@ void Run() {
 }
 
 }  // namespace
+}  // namespace dockercoins
 
-int main(int argc, char** argv) { return dockercoins::RunProgram(kProgram, argc, argv, Run); }
+int main(int argc, char** argv) {
+  return dockercoins::RunProgram(dockercoins::kProgram, argc, argv, dockercoins::Run);
+}

@@ -11,35 +11,27 @@
 #include "worker/miner.h"
 #include "worker/redis_ledger.h"
 
+namespace dockercoins {
 namespace {
 
-constexpr dockercoins::Program kProgram = {
+constexpr Program kProgram = {
     .name = "worker",
     .summary = "mines coins, with rng, hasher and Redis.",
-    .variables =
-        "  RNG_URL       URL of rng (http://rng)\n"
-        "  HASHER_URL    URL of hasher (http://hasher)\n"
-        "  REDIS_URL     redis://[[user]:password@]host[:port][/db] (redis://redis:6379)\n"
-        "  BIND_ADDRESS  address of the admin port (::)\n"
-        "  ADMIN_PORT    port for /healthz, /readyz and /metrics, 0: none (9797)\n"
-        "  DELAY_MS      simulated work, milliseconds (100)\n"
-        "  IGNORE_TERM   y: TERM and INT are ignored (unset)\n"
-        "  DEBUG         y: debug log (unset)\n",
     .has_service_port = false,
+    .settings = {setting::kRngUrl, setting::kHasherUrl, setting::kRedisUrl, setting::kDelay},
 };
 
 /// Later than a Miner's last attempt, and before StopSignal ends the process.
 constexpr auto kLastWords = std::chrono::milliseconds(650);
 
 void Run() {
-  using namespace dockercoins;
   StopSignal stop;
   const ListenSettings settings = ReadAdminSettings();
-  const HttpUrl rng_url = ReadHttpUrl("RNG_URL", "http://rng");
-  const HttpUrl hasher_url = ReadHttpUrl("HASHER_URL", "http://hasher");
+  const HttpUrl rng_url = ReadHttpUrl(setting::kRngUrl);
+  const HttpUrl hasher_url = ReadHttpUrl(setting::kHasherUrl);
   const RedisUrl redis_url = ReadRedisUrl();
   const auto delay = ReadDelay();
-  Log log(kProgram.name, ReadSwitch("DEBUG"));
+  Log log(kProgram.name, ReadSwitch(setting::kDebug));
   stop.IgnoreIfAsked(log);
   Metrics metrics;
   AdminServer admin(settings, metrics, log);
@@ -65,5 +57,8 @@ void Run() {
 }
 
 }  // namespace
+}  // namespace dockercoins
 
-int main(int argc, char** argv) { return dockercoins::RunProgram(kProgram, argc, argv, Run); }
+int main(int argc, char** argv) {
+  return dockercoins::RunProgram(dockercoins::kProgram, argc, argv, dockercoins::Run);
+}

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -17,6 +18,12 @@
 namespace dockercoins {
 namespace {
 
+void PrintSettings(std::initializer_list<Setting> settings) {
+  for (const auto& [name, default_value, text] : settings) {
+    std::printf("  %-13s %s (%s)\n", name, text, *default_value == '\0' ? "unset" : default_value);
+  }
+}
+
 void PrintHelp(const Program& program) {
   std::printf(
       "%s: %s\n\n"
@@ -27,8 +34,11 @@ void PrintHelp(const Program& program) {
       "else 1\n"
       "  --healthcheck URL  exit status 0 when GET URL answers 2xx within a second, else 1\n"
       "  --metrics          that service's metrics, in Prometheus's text format\n\n"
-      "Settings, from the environment (default):\n%s",
-      program.name, program.summary, program.name, program.variables);
+      "Settings, from the environment (default):\n",
+      program.name, program.summary, program.name);
+  if (program.has_service_port) PrintSettings({setting::kPort});
+  PrintSettings(program.settings);
+  PrintSettings({setting::kBindAddress, setting::kAdminPort, setting::kIgnoreTerm, setting::kDebug});
 }
 
 /// The soft limit of open files is often 1,024: too few for a thousand waiting workers.

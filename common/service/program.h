@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 
 #include "common/settings.h"
 
@@ -8,10 +9,10 @@ namespace dockercoins {
 
 /// A service's command line.
 struct Program {
-  const char* name;       ///< The binary's.
-  const char* summary;    ///< One sentence for --help.
-  const char* variables;  ///< One line each for --help.
-  bool has_service_port;  ///< Worker has none.
+  const char* name;                         ///< The binary's.
+  const char* summary;                      ///< One sentence for --help.
+  bool has_service_port;                    ///< And with it PORT. Worker has none.
+  std::initializer_list<Setting> settings;  ///< For --help, besides PORT and those that all have.
 };
 
 /// Answers --help, --version, --healthcheck and --metrics; otherwise prepares the process and runs `serve`.

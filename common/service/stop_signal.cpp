@@ -29,7 +29,7 @@ StopSignal::StopSignal() {
 }
 
 void StopSignal::IgnoreIfAsked(Log& log) {
-  if (!ReadSwitch("IGNORE_TERM")) return;
+  if (!ReadSwitch(setting::kIgnoreTerm)) return;
   log.Warning("IGNORE_TERM is set: TERM and INT do not end this process");
   // They stay blocked, and nobody waits for them.
   ::sigdelset(&signals_, SIGTERM);

@@ -60,7 +60,7 @@ std::string PercentEncoded(std::string_view text) {
 }
 
 void CheckUrls(const std::string& value) {
-  if (const auto url = Accepted("RNG_URL", value, [] { return ReadHttpUrl("RNG_URL", ""); })) {
+  if (const auto url = Accepted("RNG_URL", value, [] { return ReadHttpUrl(setting::kRngUrl); })) {
     Require(IsHost(url->server.host) && url->server.port != 0 && IsPrintable(url->path),
             "a URL has its parts", value);
     const HttpUrl again = HttpUrl::Parse("http://" + url->server.ToString() + url->path);
@@ -97,7 +97,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckNumber("FAIL_PERCENT", value, 0, 100, ReadFailPercent);
   Accepted("BIND_ADDRESS", value, ReadAdminSettings);
   ::unsetenv("BIND_ADDRESS");
-  Accepted("FILES_DIR", value, [] { return ReadFolder("FILES_DIR", ""); });
+  Accepted("FILES_DIR", value, [] { return ReadFolder(setting::kFilesDir); });
   CheckUrls(value);
   return 0;
 }

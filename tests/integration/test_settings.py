@@ -18,33 +18,11 @@ from clients import request_bytes
 from fakes import Namespace
 from harness import (BIN, EMULATED, LAUNCHER, NAMESPACES, OWN_NETWORK, PATH, Service, alone, ask, binary, free_port,
                      http, in_network_of, listening, needs_namespaces, open_socket, run, scale, wait_until_up)
+from waiting import REPO
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 NOWHERE = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
-PORT = "port to listen on, 0 picks a free one (80)"
-ADDRESS = "address to listen on (::)"
-ADMIN_PORT = "port for /healthz, /readyz and /metrics, 0: none (9797)"
-REDIS_URL = "redis://[[user]:password@]host[:port][/db] (redis://redis:6379)"
-FAULTS = {"FAIL_PERCENT": "percentage of requests that fail (0)"}
-LAST = {"IGNORE_TERM": "y: TERM and INT are ignored (unset)", "DEBUG": "y: debug log (unset)"}
-
-# What a program does, and the settings in its --help.
-PROGRAMS = {
-    "rng": ("random bytes over HTTP.", {
-        "PORT": PORT, "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT,
-        "DELAY_MS": "simulated work, milliseconds (100)", "CONCURRENCY": "requests served at a time (1)",
-        **FAULTS, **LAST}),
-    "hasher": ("SHA-256 over HTTP.", {
-        "PORT": PORT, "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT,
-        "DELAY_MS": "simulated work, milliseconds (100)", **FAULTS, **LAST}),
-    "worker": ("mines coins, with rng, hasher and Redis.", {
-        "RNG_URL": "URL of rng (http://rng)", "HASHER_URL": "URL of hasher (http://hasher)",
-        "REDIS_URL": REDIS_URL, "BIND_ADDRESS": "address of the admin port (::)",
-        "ADMIN_PORT": ADMIN_PORT, "DELAY_MS": "simulated work, milliseconds (100)", **LAST}),
-    "webui": ("the dashboard.", {
-        "PORT": PORT, "REDIS_URL": REDIS_URL, "FILES_DIR": "folder of the dashboard's files (/files)",
-        "ASSETS_DIR": "folder of the chart library (/usr/share/javascript)",
-        "BIND_ADDRESS": ADDRESS, "ADMIN_PORT": ADMIN_PORT, **LAST})}
+PROGRAMS = ["rng", "hasher", "worker", "webui"]
 SERVING = ["rng", "hasher", "webui"]  # with a service port besides the admin port
 
 
@@ -66,9 +44,19 @@ def test_a_bad_value_is_status_2_and_one_line_with_variable_value_and_what_is_al
     assert ends(name, **{variable: bad}) == (2, f"{name}: {variable}={shown}: {allowed}\n")
 
 
+def documented():
+    """{program: {variable: default}} in the reference's table, where a row may have several variables."""
+    found = {name: {} for name in PROGRAMS}
+    with open(f"{REPO}/docs/reference.md", encoding="utf-8") as file:
+        table = file.read().partition("\n## Settings\n")[2].partition("\n## ")[0]
+    for variables, programs, defaults in re.findall(r"^\| (`.*?) \| (.*?) \| (.*?) \|", table, re.MULTILINE):
+        for name in PROGRAMS if programs == "all" else programs.split(", "):
+            found[name] |= zip(re.findall(r"\w+", variables), defaults.replace("`", "").split(", "), strict=True)
+    return found
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_help_lists_the_settings_and_unknown_flags_are_refused(name):
-    summary, variables = PROGRAMS[name]
+def test_help_lists_the_settings_of_the_reference_and_unknown_flags_are_refused(name):
     version, shown = run(name, "--version"), run(name, "--help")
     assert (version.returncode, version.stderr, shown.returncode, shown.stderr) == (0, "", 0, "")
     with open("/dev/full", "w", encoding="ascii") as full:
@@ -77,17 +65,10 @@ def test_help_lists_the_settings_and_unknown_flags_are_refused(name):
     said = f"{name}: cannot write to stdout: No space left on device\n"
     assert (unwritten.returncode, unwritten.stderr) == (1, said)
     assert re.fullmatch(rf"{name} \(DockerCoins in C\+\+\) \d+\.\d+\.\d+\n", version.stdout)
-    assert shown.stdout == f"""{name}: {summary}
-
-Usage: {name} [--help | --version | --healthcheck [URL] | --metrics]
-  --help             this text
-  --version          the version
-  --healthcheck      exit status 0 when the service that runs with the same environment is healthy, else 1
-  --healthcheck URL  exit status 0 when GET URL answers 2xx within a second, else 1
-  --metrics          that service's metrics, in Prometheus's text format
-
-Settings, from the environment (default):
-""" + "".join(f"  {variable:13} {text}\n" for variable, text in variables.items())
+    usage, settings = shown.stdout.split("\nSettings, from the environment (default):\n")
+    assert f"\n\nUsage: {name} [--help | --version | --healthcheck [URL] | --metrics]\n" in usage
+    listed = [re.fullmatch(r"  (\w+) +.+ \((.*)\)", line).groups() for line in settings.splitlines()]
+    assert sorted(listed) == sorted(documented()[name].items())
 
     for flag, said in (("--Help", "--Help"), ("", ""), ("--bell\x07", r"--bell\x07")):
         assert ends(name, flag) == (

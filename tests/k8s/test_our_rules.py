@@ -87,7 +87,7 @@ def test_ports_are_those_of_the_image(path, kind, name):
     if name != "redis":
         exposed = re.findall(r"^EXPOSE (\d+)$", read(f"{name}/Dockerfile"), re.MULTILINE)
         assert exposed == (["80"] if name in SERVERS else [])
-        [admin] = re.findall(r'"  ADMIN_PORT .*\((\d+)\)', read(f"{name}/main.cpp"))
+        [admin] = re.findall(r'"ADMIN_PORT", "(\d+)"', read("common/settings.h"))
         expected = [*({"name": "http", "containerPort": int(port)} for port in exposed),
                     {"name": "admin", "containerPort": int(admin)}]
     assert container_of(path, kind, name)["ports"] == expected

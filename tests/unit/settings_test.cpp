@@ -24,15 +24,15 @@ const Read kDelay = [] { return std::to_string(ReadDelay().count()); };
 const Read kConcurrency = [] { return std::to_string(ReadConcurrency()); };
 const Read kFailPercent = [] { return std::to_string(ReadFailPercent()); };
 const Read kRng = [] {
-  const HttpUrl url = ReadHttpUrl("RNG_URL", "http://rng");
+  const HttpUrl url = ReadHttpUrl(setting::kRngUrl);
   return url.server.ToString() + url.path;
 };
 const Read kRedis = [] {
   const RedisUrl url = ReadRedisUrl();
   return url.user + " " + url.password + " " + url.server.ToString() + " " + std::to_string(url.database);
 };
-const Read kFolder = [] { return ReadFolder("FILES_DIR", "/files").string(); };
-const Read kDebug = [] { return std::string(ReadSwitch("DEBUG") ? "on" : "off"); };
+const Read kFolder = [] { return ReadFolder(setting::kFilesDir).string(); };
+const Read kDebug = [] { return std::string(ReadSwitch(setting::kDebug) ? "on" : "off"); };
 
 /// Starts and ends with none of the variables set.
 class SettingsTest : public ::testing::Test {
