@@ -232,6 +232,26 @@ TEST_F(HttpServerLimitsTest, StartsNoMoreThreadsThanAreNeeded) {
   EXPECT_LT(EntriesOf("/proc/self/task") - before, 25);
 }
 
+/// Clients that have their sockets before there are no more descriptors.
+class Clients {
+ public:
+  explicit Clients(uint16_t port) : port_(port) {
+    for (int i = 0; i < 200; ++i) sockets_.push_back(TcpSocket());
+  }
+
+  /// The next client, which sends `text`.
+  const UniqueFd& Next(std::string_view text) {
+    const UniqueFd& client = sockets_.at(next_++);
+    if (Connect(client, port_)) Send(client, text);
+    return client;
+  }
+
+ private:
+  const uint16_t port_;
+  std::vector<UniqueFd> sockets_;
+  size_t next_ = 0;
+};
+
 /// A test process without free descriptors.
 class NoDescriptorsTest : public HttpServerLimitsTest {
  protected:
@@ -240,25 +260,16 @@ class NoDescriptorsTest : public HttpServerLimitsTest {
     Start(Patient());
     const auto before = EntriesOf("/proc/self/fd");
     EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
+    EXPECT_EQ(Ask(port(), "nonsense\r\n\r\n").status, 400);
     EXPECT_TRUE(Eventually([&] { return EntriesOf("/proc/self/fd") == before + 1; })) << "the spare one";
-    for (int i = 0; i < 200; ++i) clients_.push_back(TcpSocket());
   }
-
-  /// The next client, which sends `text`.
-  const UniqueFd& Next(std::string_view text) {
-    const UniqueFd& client = clients_.at(next_++);
-    if (Connect(client, port())) Send(client, text);
-    return client;
-  }
-
-  std::vector<UniqueFd> clients_;
-  size_t next_ = 0;
 };
 
 TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
   const UniqueFd idle = ConnectTo(port());
   const UniqueFd half_sent = ConnectTo(port());
   const UniqueFd held = Hold();  // It came later, so these have been accepted.
+  Clients clients(port());
   handler_.gate().Open();
   std::vector<int> statuses;
   auto shortest = Stopwatch::Clock::duration::max();
@@ -267,8 +278,8 @@ TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
     const FileLimit no_more(LowestFreeDescriptor());
     for (int tries = 0; tries < 15; ++tries) {
       const Stopwatch watch;
-      for (int i = 0; i < 10; ++i) Next("");
-      statuses.push_back(ResponseOn(Next(Get("/a"))).status);
+      for (int i = 0; i < 10; ++i) clients.Next("");
+      statuses.push_back(ResponseOn(clients.Next(Get("/a"))).status);
       shortest = std::min(shortest, watch.Elapsed());
     }
   }
@@ -279,10 +290,11 @@ TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
 
 TEST_F(NoDescriptorsTest, RefusesWhenNothingCanBeClosed) {
   const UniqueFd held = Hold();
+  Clients clients(port());
   std::vector<std::string> bodies;
   {
     const FileLimit no_more(LowestFreeDescriptor());
-    for (int i = 0; i < 5; ++i) bodies.push_back(ResponseOn(Next(Get("/a"))).body);
+    for (int i = 0; i < 5; ++i) bodies.push_back(ResponseOn(clients.Next(Get("/a"))).body);
   }
   EXPECT_EQ(bodies, std::vector<std::string>(5, "503 Service Unavailable: there is no free descriptor\n"));
   EXPECT_EQ(Ask(port(), "GET /nowhere HTTP/1.1\r\n\r\n").status, 404);
