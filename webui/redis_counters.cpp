@@ -8,7 +8,7 @@ namespace {
 
 /// The contract: a response within a second, also without Redis. Connecting and two replies share the first
 /// of these.
-constexpr auto kAnswerTimeout = std::chrono::milliseconds(900);
+constexpr auto kResponseTimeout = std::chrono::milliseconds(900);
 constexpr auto kConnectTimeout = std::chrono::milliseconds(400);
 constexpr auto kReplyTimeout = std::chrono::milliseconds(400);
 /// The contract: a Redis that has become a replica goes on answering, with what it last knew.
@@ -32,7 +32,7 @@ Counters RedisCounters::Read(Clock::time_point asked) {
   std::unique_lock lock(mutex_);
   asked_ = std::max(asked_, asked);
   wanted_.notify_one();
-  if (!read_.wait_until(lock, asked + kAnswerTimeout, [&] { return begun_ >= asked; })) {
+  if (!read_.wait_until(lock, asked + kResponseTimeout, [&] { return begun_ >= asked; })) {
     throw std::runtime_error("Redis: no reply in time");
   }
   if (const auto* error = std::get_if<std::string>(&result_)) throw std::runtime_error(*error);

@@ -53,6 +53,11 @@ void ArrivingRequests::Add(WatchedFd fd, std::string client) {
   if (arriving_.size() > limits_.connections) CloseOldest();
 }
 
+bool ArrivingRequests::CloseOldestRequest() {
+  const auto oldest = std::ranges::find_if(arriving_, [](const auto& one) { return one->parser != nullptr; });
+  return oldest != arriving_.end() && arriving_.Take(**oldest);
+}
+
 void ArrivingRequests::Read(ArrivingRequest& arriving) {
   ReadBuffer buffer;  // NOLINT: 16 KiB need no zeroes
   const auto count = ReceiveNow(arriving.fd.get(), buffer);

@@ -52,6 +52,8 @@ class ArrivingRequests {
   /// A new connection, non-blocking, of the client at that address.
   void Add(WatchedFd fd, std::string client);
   bool CloseOldest() { return arriving_.CloseOldest(); }
+  /// The same for those that have sent something.
+  bool CloseOldestRequest();
   void CloseAll() { arriving_.CloseAll(); }
 
  private:

@@ -166,7 +166,8 @@ void HttpServer::Finish(OutgoingResponse& outgoing, bool is_whole) {
 }
 
 void HttpServer::KeepToBudget() {
-  while (budget_.IsOver() && (CloseOldest() || outgoing_.CutOffSlowest())) {
+  while (budget_.IsOver() && (lingering_.CloseOldest() || arriving_.CloseOldestRequest() ||
+                              outgoing_.CutOffSlowest() || arriving_.CloseOldest())) {
   }
 }
 

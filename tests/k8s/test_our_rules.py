@@ -46,7 +46,7 @@ def container(name):
     if name != "redis":
         exposed = re.findall(r"^EXPOSE (\d+)$", read(f"{name}/Dockerfile"), re.MULTILINE)
         assert exposed == (["80"] if name in SERVERS else [])
-        [admin] = re.findall(r'"  ADMIN_PORT .*\((\d+)\)', read(f"{name}/main.cpp"))
+        [admin] = re.findall(r'"ADMIN_PORT", "(\d+)"', read("common/settings.h"))
         ports = {**{"http": int(port) for port in exposed}, "admin": int(admin)}
     # It does not wait for the work.
     probe = {"tcpSocket": {"port": "redis"}} if name == "redis" else {"httpGet": {"path": "/readyz", "port": "admin"}}

@@ -212,18 +212,24 @@ TEST_F(HttpServerLimitsTest, StartsNoMoreThreadsThanAreNeeded) {
   EXPECT_LT(EntriesOf("/proc/self/task") - before, 25);
 }
 
-/// Sockets made in time. (No class with virtual functions: see FileLimit.)
-struct Sockets {
+/// Clients that have their sockets before there are no more descriptors.
+class Clients {
+ public:
+  explicit Clients(uint16_t port) : port_(port) {
+    for (int i = 0; i < 200; ++i) sockets_.push_back(TcpSocket());
+  }
+
   /// The next client, which sends `text`.
   const UniqueFd& Next(std::string_view text) {
-    const UniqueFd& client = fds.at(next++);
-    if (Connect(client, port)) Send(client, text);
+    const UniqueFd& client = sockets_.at(next_++);
+    if (Connect(client, port_)) Send(client, text);
     return client;
   }
 
-  uint16_t port;
-  std::vector<UniqueFd> fds = {};
-  size_t next = 0;
+ private:
+  const uint16_t port_;
+  std::vector<UniqueFd> sockets_;
+  size_t next_ = 0;
 };
 
 /// A test process without free descriptors.
@@ -234,13 +240,8 @@ class NoDescriptorsTest : public HttpServerLimitsTest {
     Start(Patient());
     const auto before = EntriesOf("/proc/self/fd");
     EXPECT_EQ(Ask(port(), Get("/a")).status, 200);
+    EXPECT_EQ(Ask(port(), "nonsense\r\n\r\n").status, 400);
     EXPECT_TRUE(Eventually([&] { return EntriesOf("/proc/self/fd") == before + 1; })) << "the spare one";
-  }
-
-  [[nodiscard]] Sockets MakeSockets() const {
-    Sockets sockets{.port = port()};
-    for (int i = 0; i < 200; ++i) sockets.fds.push_back(TcpSocket());
-    return sockets;
   }
 };
 
@@ -248,8 +249,8 @@ TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
   const UniqueFd idle = ConnectTo(port());
   const UniqueFd half_sent = ConnectTo(port());
   const UniqueFd held = Hold();  // It came later, so these have been accepted.
+  Clients clients(port());
   handler_.gate().Open();
-  Sockets sockets = MakeSockets();
   std::vector<int> statuses;
   auto shortest = Stopwatch::Clock::duration::max();
   {
@@ -257,8 +258,8 @@ TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
     const FileLimit no_more(LowestFreeDescriptor());
     for (int tries = 0; tries < 15; ++tries) {
       const Stopwatch watch;
-      for (int i = 0; i < 10; ++i) sockets.Next("");
-      statuses.push_back(ResponseOn(sockets.Next(Get("/a"))).status);
+      for (int i = 0; i < 10; ++i) clients.Next("");
+      statuses.push_back(ResponseOn(clients.Next(Get("/a"))).status);
       shortest = std::min(shortest, watch.Elapsed());
     }
   }
@@ -288,14 +289,14 @@ TEST_F(HttpServerLimitsTest, OfTooManySlowReadersTheOneGoesThatHasTakenNothingFo
 
 TEST_F(NoDescriptorsTest, RefusesWhenNothingCanBeClosed) {
   const UniqueFd held = Hold();
-  Sockets sockets = MakeSockets();
+  Clients clients(port());
   std::vector<std::string> bodies;
   {
     const FileLimit no_more(LowestFreeDescriptor());
-    for (int i = 0; i < 5; ++i) bodies.push_back(ResponseOn(sockets.Next(Get("/a"))).body);
+    for (int i = 0; i < 5; ++i) bodies.push_back(ResponseOn(clients.Next(Get("/a"))).body);
   }
   EXPECT_EQ(bodies, std::vector<std::string>(5, "503 Service Unavailable: there is no free descriptor\n"));
-  EXPECT_EQ(Ask(port(), "GET /nowhere HTTP/1.1\r\n\r\n").status, 404);
+  EXPECT_EQ(Ask(port(), "nonsense\r\n\r\n").status, 400);
   handler_.gate().Open();
   EXPECT_EQ(ResponseOn(held).status, 200);
 }

@@ -26,7 +26,7 @@ export function now() {
   return origin + performance.now() / 1000;
 }
 
-/** Why there is no reading; `kind` is "redis", "webui" or "answer". */
+/** Why there is no reading; `kind` is "redis", "webui" or "response". */
 export class Trouble extends Error {
   constructor(kind, reason) {
     super(reason);
@@ -36,21 +36,21 @@ export class Trouble extends Error {
 
 /** The response of /json as {now, hashes, coins}: seconds since 1970 by its clock and two numbers. Throws Trouble. */
 export function parse(status, text) {
-  let answer;
+  let body;
   try {
-    answer = JSON.parse(text);
+    body = JSON.parse(text);
   } catch {
-    answer = null;
+    body = null;
   }
-  if (status === 503 && typeof answer?.error === "string") throw new Trouble("redis", answer.error);
+  if (status === 503 && typeof body?.error === "string") throw new Trouble("redis", body.error);
   // Any other 503, or a page in HTML, comes from a proxy.
   if (status !== 200) throw new Trouble("webui", `its response has status ${status}`);
-  if (answer === null) throw new Trouble("webui", "its response is not JSON");
-  const { coins, hashes, now: time } = answer;
+  if (body === null) throw new Trouble("webui", "its response is not JSON");
+  const { coins, hashes, now: time } = body;
   if (hashes !== null && !/^-?\d{1,19}$/.test(hashes)) {
-    throw new Trouble("answer", `the counter is ${JSON.stringify(hashes)}`);
+    throw new Trouble("response", `the counter is ${JSON.stringify(hashes)}`);
   }
-  if (!Number.isInteger(coins) || !Number.isFinite(time)) throw new Trouble("answer", `it is ${text.slice(0, 100)}`);
+  if (!Number.isInteger(coins) || !Number.isFinite(time)) throw new Trouble("response", `it is ${text.slice(0, 100)}`);
   return { now: time, hashes: Number(hashes ?? 0), coins };
 }
 

@@ -6,7 +6,7 @@ export const STATES = {
   live: "live",
   redis: "Redis is unreachable, retrying",
   webui: "the web UI does not respond, retrying",
-  answer: "the web UI's response is not valid, retrying",
+  response: "the web UI's response is not valid, retrying",
 };
 
 /** Shown where nothing is known. */

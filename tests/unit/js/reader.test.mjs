@@ -18,11 +18,11 @@ it("any other response is trouble with Redis, with the web UI or with the respon
     ["webui", "its response has status 503", 503, "{}"],
     ["webui", "its response has status 404", 404, '{"error":"there is no such path"}'],
     ["webui", "its response is not JSON", 200, "<html>log in first</html>"],
-    ["answer", 'the counter is "12345678901234567890"', 200, '{"coins":0,"hashes":"12345678901234567890","now":1}'],
-    ["answer", 'the counter is "abc"', 200, '{"coins":0,"hashes":"abc","now":1}'],
-    ["answer", "the counter is undefined", 200, '{"coins":0,"now":1}'],
-    ["answer", 'it is {"coins":"many","hashes":"1","now":1}', 200, '{"coins":"many","hashes":"1","now":1}'],
-    ["answer", /^it is .{100}$/, 200, `{"coins":0,"hashes":"1","now":"soon"${" ".repeat(100)}}`],
+    ["response", 'the counter is "12345678901234567890"', 200, '{"coins":0,"hashes":"12345678901234567890","now":1}'],
+    ["response", 'the counter is "abc"', 200, '{"coins":0,"hashes":"abc","now":1}'],
+    ["response", "the counter is undefined", 200, '{"coins":0,"now":1}'],
+    ["response", 'it is {"coins":"many","hashes":"1","now":1}', 200, '{"coins":"many","hashes":"1","now":1}'],
+    ["response", /^it is .{100}$/, 200, `{"coins":0,"hashes":"1","now":"soon"${" ".repeat(100)}}`],
   ]) {
     assert.throws(() => parse(status, text), { name: "Error", kind, message });
   }
