@@ -33,7 +33,13 @@ OutgoingResponse::OutgoingResponse(OutgoingResponses& in, WatchedFd socket, Requ
 
 void OutgoingResponse::CountBytes() { Holds(sizeof(*this) + bytes.Bytes() + BytesOf(record.request_line)); }
 
-void OutgoingResponse::OnEvent(int /*fd*/) { stage.Write(*this); }
+void OutgoingResponse::OnEvent(int /*fd*/) {
+  ReadBuffer buffer;  // NOLINT: 16 KiB need no zeroes
+  const auto count = ReceiveNow(fd.get(), buffer);
+  may_still_send |= count.value_or(0) > 0;
+  if (!count) fd.Watch(EPOLLOUT, *this);  // The end of the input stays readable.
+  stage.Write(*this);
+}
 void OutgoingResponse::OnDeadline() { stage.Look(*this); }
 
 uint64_t OutgoingResponse::Acknowledged() const {
@@ -50,7 +56,7 @@ void OutgoingResponses::Add(WatchedFd fd, RequestRecord record, httplib::Respons
       *this, std::move(fd), std::move(record), std::move(response), may_still_send, is_head));
   if (!Write(added)) return;
   ::setsockopt(added.fd.get(), SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof(kSendBufferBytes));
-  added.fd.Watch(EPOLLOUT, added);
+  added.fd.Watch(EPOLLIN | EPOLLOUT, added);
   added.SetDeadline(added.begun + kLook);
   if (outgoing_.size() > limits_.readers) CutOffSlowest();
 }

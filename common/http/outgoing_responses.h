@@ -14,7 +14,7 @@ namespace dockercoins {
 
 class OutgoingResponses;
 
-/// A connection whose response is being written.
+/// A connection whose response is being written. What its client sends meanwhile is dropped.
 struct OutgoingResponse final : Connection {
   OutgoingResponse(OutgoingResponses& in, WatchedFd socket, RequestRecord of, httplib::Response response,
                    bool client_may_still_send, bool is_head);

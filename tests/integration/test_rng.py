@@ -104,6 +104,11 @@ def test_no_header_and_no_body_changes_the_answer(rng, version):
         assert_answer(answer, 200, answer.body, BYTES)
 
 
+def test_a_client_may_send_a_large_body_before_it_reads_a_large_response(rng):
+    answer = ask(rng.port, request_bytes("/30000000", body=bytes(30000000)))
+    assert (answer.status, len(answer.body)) == (200, 30000000)
+
+
 @needs_namespaces
 def test_the_bytes_come_from_dev_urandom(rng):
     """No two pieces are the same. If /dev/urandom is replaced by a source of zeros, the response is zeros."""
