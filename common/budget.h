@@ -1,8 +1,15 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 namespace dockercoins {
+
+/// The memory that `text` takes outside its object, in bytes.
+[[nodiscard]] inline size_t BytesOf(const std::string& text) {
+  constexpr size_t kInside = 15;  // libstdc++ keeps so many characters in the object.
+  return text.capacity() > kInside ? text.capacity() + 1 : 0;
+}
 
 /// Counts the memory that a server holds of its clients, in bytes, by capacity. For one thread.
 class Budget {

@@ -18,6 +18,11 @@ std::optional<size_t> ReceiveNow(int fd, ReadBuffer& buffer) {
   return std::nullopt;
 }
 
+std::optional<size_t> DropInput(int fd) {
+  ReadBuffer buffer;  // NOLINT: 16 KiB need no zeroes
+  return ReceiveNow(fd, buffer);
+}
+
 bool HasUnreadInput(int fd) {
   int bytes = 0;
   return ::ioctl(fd, FIONREAD, &bytes) != 0 || bytes > 0;

@@ -16,6 +16,9 @@ using ReadBuffer = std::array<char, size_t{16} * 1024>;
 /// connection has ended.
 [[nodiscard]] std::optional<size_t> ReceiveNow(int fd, ReadBuffer& buffer);
 
+/// Reads what has come, and drops it. Returns as ReceiveNow.
+std::optional<size_t> DropInput(int fd);
+
 /// True when bytes have arrived that nobody has read: closing now would reset the connection.
 [[nodiscard]] bool HasUnreadInput(int fd);
 

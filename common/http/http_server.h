@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,12 +10,9 @@
 #include <thread>
 #include <vector>
 
-#include "common/budget.h"
-#include "common/event_loop.h"
 #include "common/http/arriving_requests.h"
 #include "common/http/lingering_connections.h"
 #include "common/http/outgoing_responses.h"
-#include "common/http/routes.h"
 #include "common/http/waiting_clients.h"
 #include "common/listen.h"
 #include "common/listener.h"

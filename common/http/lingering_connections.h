@@ -42,8 +42,7 @@ class LingeringConnections {
     Lingering(EventLoop& loop, Budget& budget, WatchedFd socket, Stage<Lingering>& in)
         : Connection(loop, budget, std::move(socket)), stage(in) {}
     void OnEvent(int /*fd*/) override {
-      ReadBuffer buffer;  // NOLINT: 16 KiB need no zeroes
-      if (!ReceiveNow(fd.get(), buffer)) stage.Take(*this);
+      if (!DropInput(fd.get())) stage.Take(*this);
     }
     void OnDeadline() override { stage.Take(*this); }
 

@@ -5,9 +5,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "common/http/request.h"
 #include "common/http/response_bytes.h"
-#include "common/log.h"
 #include "common/stage.h"
 
 namespace dockercoins {

@@ -46,10 +46,4 @@ struct Request {
   WaitingClient* client = nullptr;  ///< Whose it is. For the server's loop alone.
 };
 
-/// The memory that `text` takes outside its object, in bytes.
-[[nodiscard]] inline size_t BytesOf(const std::string& text) {
-  constexpr size_t kInside = 15;  // libstdc++ keeps so many characters in the object.
-  return text.capacity() > kInside ? text.capacity() + 1 : 0;
-}
-
 }  // namespace dockercoins

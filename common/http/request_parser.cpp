@@ -6,6 +6,7 @@
 #include <exception>
 #include <utility>
 
+#include "common/budget.h"
 #include "common/url.h"
 
 namespace dockercoins {

@@ -10,7 +10,6 @@
 #include <string_view>
 
 #include "common/http/request.h"
-#include "common/http/routes.h"
 
 namespace dockercoins {
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/budget.h"
 #include "common/http/request.h"
 #include "common/log.h"
 

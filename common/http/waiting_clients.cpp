@@ -17,8 +17,7 @@ WaitingClient::WaitingClient(EventLoop& loop, Budget& budget, WatchedFd socket, 
 }
 
 void WaitingClient::OnEvent(int /*fd*/) {
-  ReadBuffer buffer;  // NOLINT: 16 KiB need no zeroes
-  const auto count = ReceiveNow(fd.get(), buffer);
+  const auto count = DropInput(fd.get());
   may_still_send |= count.value_or(0) > 0;
   if (count) return;
   const bool is_reset = IsReset(fd.get());

@@ -140,6 +140,7 @@ def test_webui_counts_failed_readings():
         for status, failures in ((200, 0), (503, 1), (503, 2)):
             assert http(webui.port, "GET", "/json")[0] == status
             values = scrape(webui)
-            assert (values["dockercoins_redis_failures_total"],
-                    values["dockercoins_redis_round_trip_seconds_count"]) == (failures, 2)  # HLEN and GET
+            # While somebody looks, webui reads once a second by itself, too. A reading is HLEN and GET.
+            assert values["dockercoins_redis_failures_total"] in range(failures, failures + 3 if failures else 1)
+            assert values["dockercoins_redis_round_trip_seconds_count"] in (2, 4, 6)
             redis.stop()

@@ -81,7 +81,8 @@ def test_json_has_coins_as_a_number_hashes_as_a_string_and_now_in_milliseconds(w
             time.sleep(0.003)
     assert len({moment.partition(b".")[2] for moment in moments}) > 8, "to the millisecond"
     head = ask(webui.port, request_bytes("/json", method="HEAD"))
-    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(answer.body)))
+    assert (head.status, head.body) == (200, b"")
+    assert abs(int(head.headers["content-length"]) - len(answer.body)) <= 2, "of another moment"
 
 
 def test_hashes_is_what_redis_has_even_if_it_is_not_a_number(webui, redis):
