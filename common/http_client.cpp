@@ -159,7 +159,7 @@ httplib::Response HttpClient::Send(httplib::Request request, const Limits& limit
   UniqueFd fd = kept_ && PollUntil(kept_.get(), POLLIN, Clock::now()) == 0
                     ? std::exchange(kept_, {})
                     : dialer_.Dial(std::min<std::chrono::milliseconds>(limits.time, kConnectTimeout), stop);
-  const std::stop_callback interrupt(stop, [&fd] { ::shutdown(fd.get(), SHUT_RDWR); });
+  const std::stop_callback interrupt(stop, [raw = fd.get()] { ::shutdown(raw, SHUT_RDWR); });
   Connection connection(fd.get(), deadline, limits.body);
 
   httplib::Response response;

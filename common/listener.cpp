@@ -1,6 +1,5 @@
 #include "common/listener.h"
 
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include <cerrno>

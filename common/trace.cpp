@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <utility>
 
 namespace dockercoins {
@@ -79,14 +80,20 @@ Tracer::Tracer(Metrics& metrics, Log& log, std::stop_token stop)
       stop_(std::move(stop)),
       on_stop_(stop_, [this] { stopped_ = Span::Clock::now(); }) {
   try {
-    settings_ = ReadTraceSettings(log.name());
+    if (auto read = ReadTraceSettings(log.name()))
+      settings_ = std::make_unique<const TraceSettings>(*std::move(read));
   } catch (const SettingError& error) {
     log.Warning(std::string("No traces: ") + error.what());
   }
   if (!settings_) return;
   std::random_device device;
   random_.seed(uint64_t{device()} << 32 | device());
-  sending_ = std::async(std::launch::async, [this] { Run(); });
+  try {
+    sending_ = std::async(std::launch::async, [this] { Run(); });
+  } catch (const std::system_error& error) {
+    settings_.reset();
+    log.Warning(std::string("No traces: ") + error.what());
+  }
 }
 
 Tracer::~Tracer() {

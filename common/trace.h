@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <functional>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -33,7 +34,7 @@ class Tracer {
   /// The last spans have 100 ms from the stop, or from now if there was none.
   ~Tracer();
 
-  [[nodiscard]] bool IsOn() const { return settings_.has_value(); }
+  [[nodiscard]] bool IsOn() const { return settings_ != nullptr; }
 
   /// A span that begins now, in the trace of `parent` or in a new one. For a tracer that is on.
   [[nodiscard]] Span Begin(std::string name, Span::Kind kind, const std::optional<SpanContext>& parent);
@@ -47,10 +48,10 @@ class Tracer {
 
   Log& log_;
   const Counter dropped_;
-  std::optional<TraceSettings> settings_;
-  bool has_failed_ = false;       ///< The last request, without a response.
-  std::set<std::string> warned_;  ///< The reasons of the warnings.
-  std::mutex mutex_;              ///< Guards these four:
+  std::unique_ptr<const TraceSettings> settings_;  ///< Null: off.
+  bool has_failed_ = false;                        ///< The last request, without a response.
+  std::set<std::string> warned_;                   ///< The reasons of the warnings.
+  std::mutex mutex_;                               ///< Guards these four:
   std::mt19937_64 random_;
   std::vector<Span> spans_;
   size_t in_flight_ = 0;  ///< So many others are being sent.

@@ -44,7 +44,8 @@ class LoopTrace {
     ~Ending() {
       if (!span) return;
       span->ended = Span::Clock::now();
-      tracer->Add(*std::exchange(span, std::nullopt));
+      tracer->Add(*std::move(span));
+      span.reset();
     }
     Tracer* tracer;
     std::optional<Span>& span;

@@ -1,6 +1,5 @@
 #include "common/http/arriving_requests.h"
 
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -34,7 +33,8 @@ void ArrivingRequest::OnDeadline() {
     return stage.Leave(
         *this, {.status = httplib::RequestTimeout_408, .reason = "the request did not arrive in time"});
   }
-  SetDeadline(deadline);
+  // One read at a time: the loop has others to call.
+  SetDeadline(std::max(deadline, Clock::now() + std::chrono::milliseconds(1)));
   if (is_late) stage.Read(*this);
 }
 
@@ -89,7 +89,9 @@ void ArrivingRequests::TakeMore(ArrivingRequest& arriving) {
       (void)::send(arriving.fd.get(), kContinue.data(), kContinue.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     if (++bodies_ > limits_.bodies) {
-      const auto oldest = std::ranges::find_if(arriving_, [](const auto& other) { return other->has_body; });
+      // Another one: this one's caller goes on with it.
+      const auto oldest = std::ranges::find_if(
+          arriving_, [&](const auto& other) { return other->has_body && other.get() != &arriving; });
       Leave(**oldest, {.status = httplib::ServiceUnavailable_503, .reason = "too many bodies arrive"});
     }
   }

@@ -1,6 +1,5 @@
 #include "common/http/outgoing_responses.h"
 
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>

@@ -42,10 +42,6 @@ const llhttp_settings_t& RequestParser::Callbacks() {
     };
     made.on_header_value_complete = [](llhttp_t* parser) { return Of(parser).AddHeader(); };
     made.on_headers_complete = [](llhttp_t* parser) { return Of(parser).EndHeaders(); };
-    made.on_chunk_extension_name = [](llhttp_t* parser, const char*, size_t size) {
-      return Of(parser).SkipExtra(size);
-    };
-    made.on_chunk_extension_value = made.on_chunk_extension_name;
     made.on_body = [](llhttp_t* parser, const char* data, size_t size) {
       return Of(parser).AddBody(data, size);
     };
@@ -129,14 +125,23 @@ void RequestParser::TakeRest(std::string_view& bytes) {
     return;
   }
   const llhttp_errno_t error = llhttp_execute(&parser_, part.data(), part.size());
-  if (error != HPE_OK && stage_ != Stage::kComplete && !refusal_) RefuseAsLlhttp();
-  if (is_head) head_bytes_ += part.size();
-  bytes.remove_prefix(part.size());
+  size_t taken = part.size();
+  if (is_head && error == HPE_PAUSED && stage_ == Stage::kBody) {
+    taken = static_cast<size_t>(llhttp_get_error_pos(&parser_) - part.data());
+    llhttp_resume(&parser_);
+  } else if (error != HPE_OK && stage_ != Stage::kComplete && !refusal_) {
+    RefuseAsLlhttp();
+  }
+  (is_head ? head_bytes_ : wire_bytes_) += taken;
+  bytes.remove_prefix(taken);
+  // So many chunks may have one byte each, with a size of eight digits.
+  constexpr uint64_t kMostPerByte = 16;
+  if (stage_ == Stage::kBody && !refusal_ && wire_bytes_ > kMaxHeadBytes + kMostPerByte * body_bytes_)
+    Refuse(httplib::BadRequest_400, "more than 16 KiB of chunk extensions and trailers");
 }
 
 int RequestParser::AddText(std::string& text, const char* data, size_t size) {
-  if (stage_ == Stage::kBody) return SkipExtra(size);  // A trailer.
-  text.append(data, size);
+  if (stage_ != Stage::kBody) text.append(data, size);  // Not a trailer.
   return 0;
 }
 
@@ -168,6 +173,8 @@ int RequestParser::EndHeaders() {
   std::string().swap(value_);
   const bool in_chunks = (parser_.flags & F_CHUNKED) != 0;
   const bool has_length = (parser_.flags & F_CONTENT_LENGTH) != 0;
+  if ((parser_.flags & F_TRANSFER_ENCODING) != 0 && !in_chunks)
+    return Refuse(httplib::BadRequest_400, "a Transfer-Encoding other than chunked");
   leaves_body_ = in_chunks || (has_length && parser_.content_length > 0);
   if (RefuseByRoute() != 0) return -1;
   if (request_.method != "POST" || !record_.route->make_sink) {
@@ -175,10 +182,9 @@ int RequestParser::EndHeaders() {
     return HPE_PAUSED;
   }
   if (has_length && parser_.content_length > record_.route->max_body_bytes) return RefuseTooLarge();
-  leaves_body_ = false;
   sink_ = record_.route->make_sink();
-  stage_ = Stage::kBody;
-  return 0;
+  stage_ = std::exchange(leaves_body_, false) ? Stage::kBody : Stage::kComplete;
+  return HPE_PAUSED;  // So that it is known where the body begins.
 }
 
 int RequestParser::AddBody(const char* data, size_t size) {
@@ -186,12 +192,6 @@ int RequestParser::AddBody(const char* data, size_t size) {
   if (body_bytes_ > record_.route->max_body_bytes) return RefuseTooLarge();
   sink_->Take(data, size);
   return 0;
-}
-
-int RequestParser::SkipExtra(size_t size) {
-  extra_bytes_ += size;
-  if (extra_bytes_ <= kMaxHeadBytes) return 0;
-  return Refuse(httplib::BadRequest_400, "more than 16 KiB of chunk extensions and trailers");
 }
 
 int RequestParser::Refuse(int status, const std::string& reason) {

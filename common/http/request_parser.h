@@ -21,7 +21,7 @@ namespace dockercoins {
 /// over the limits. Of a GET or HEAD the head is all.
 class RequestParser {
  public:
-  /// Limits of a head, in bytes and lines. All of a body's chunk extensions and trailers share the first.
+  /// Limits of a head, in bytes and lines. What chunks add to a body has the first, too.
   static constexpr size_t kMaxHeadBytes = size_t{16} * 1024;
   static constexpr size_t kMaxLineBytes = size_t{8} * 1024;
   static constexpr size_t kMaxHeaders = 100;
@@ -60,7 +60,6 @@ class RequestParser {
   int AddHeader();
   int EndHeaders();
   int AddBody(const char* data, size_t size);
-  int SkipExtra(size_t size);
   // All of these refuse, and return -1.
   int Refuse(int status, const std::string& reason);
   int RefuseTooLarge();
@@ -79,7 +78,7 @@ class RequestParser {
   bool has_host_ = false, expects_continue_ = false, leaves_body_ = false;
   std::unique_ptr<BodySink> sink_;
   uint64_t body_bytes_ = 0;
-  size_t extra_bytes_ = 0;  ///< Of chunk extensions and trailers.
+  size_t wire_bytes_ = 0;  ///< All that came for the body: chunks, extensions, trailers.
   std::optional<Refusal> refusal_;
   httplib::Request request_;
   RequestRecord record_;

@@ -1,7 +1,5 @@
 #include "common/http/waiting_clients.h"
 
-#include <sys/epoll.h>
-
 #include <cstdint>
 #include <utility>
 

@@ -170,10 +170,10 @@ TEST(RequestParserTest, RefusesWhatCouldBeReadInTwoWays) {
             "Content-Length: -1", "Content-Length: +5", "Content-Length: 0x5", "Content-Length: 5x",
             "Content-Length: 5 5", "Content-Length: 5,5", "Content-Length: 5.0",
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked, chunked",
-            "Transfer-Encoding: gzip", "Transfer-Encoding: identity", "Transfer-Encoding: chunkedx",
-            "Transfer-Encoding: chunke", "nocolon", ": no name", "Content-Length : 5", "two words: x",
-            " Content-Length: 5", "X: y\r\n\tfolded", "na(me: x", "n\xc3\xa4me: x", "X: y\rZ: y", "X: \x01",
-            "X: y\nZ: y")) {
+            "Transfer-Encoding: gzip", "Transfer-Encoding: chunked\t", "Transfer-Encoding: identity",
+            "Transfer-Encoding: chunkedx", "Transfer-Encoding: chunke", "nocolon", ": no name",
+            "Content-Length : 5", "two words: x", " Content-Length: 5", "X: y\r\n\tfolded", "na(me: x",
+            "n\xc3\xa4me: x", "X: y\rZ: y", "X: \x01", "X: y\nZ: y")) {
     expect_refused(WithHeader(header));
     if (header.starts_with("Content-Length")) expect_refused("GET / HTTP/1.1\r\n" + header + "\r\n\r\n");
   }
@@ -218,6 +218,7 @@ TEST(RequestParserTest, TakesAnyNumberOfChunksButLittleBesidesTheirSizes) {
       Verdict(InChunks(Repeated(10, "1;" + std::string(1'500, 'x') + "\r\nx\r\n") + "0\r\nX: y\r\n\r\n")),
       "POST / xxxxxxxxxx");
   EXPECT_EQ(Verdict(InChunks("1;" + std::string(17'000, 'x'))), too_much);
+  EXPECT_EQ(Verdict(InChunks(std::string(17'000, '0'))), too_much);
   EXPECT_EQ(Verdict(InChunks(Repeated(200, "1;a=" + std::string(100, 'x') + "\r\nx\r\n"))), too_much);
   EXPECT_EQ(Verdict(InChunks("0\r\n" + Repeated(4'000, "Xx: yyy\r\n"))), too_much);
 }
@@ -280,7 +281,6 @@ TEST(RequestParserTest, FuzzingBeginsWithEveryReasonForWhichLlhttpRefusesAReques
             "Missing expected CR after chunk extension name",
             "Missing expected CR after chunk extension value", "Missing expected CR after chunk size",
             "Missing expected CR after header value", "Missing expected LF after header value",
-            "Request has invalid `Transfer-Encoding`",
             "Transfer-Encoding can't be present with Content-Length", "Unexpected char in url server",
             "Unexpected space after start line", "Unexpected whitespace after header value")) {
     EXPECT_TRUE(seen.contains("400 " + reason)) << reason;
