@@ -62,8 +62,8 @@ def test_another_number_path_or_method_is_refused_without_delay_and_without_a_tu
         first.sendall(request_bytes("/32"))
         for number in (LIMIT + 1, 2**32 + 32, 2**64 + 32, "9" * 7000, f"{LIMIT + 1:099}"):
             assert_answer(ask(rng.port, request_bytes(f"/{number}")), 400, TOO_MUCH)
-        for path in ("/-1", "/abc", "/3.5", "/32/", "/+32", "/32abc", "/0x20", "//32", "//", "/%2032", "/%D9%A3", "/../32",
-                     "http://rng/abc"):
+        for path in ("/-1", "/abc", "/3.5", "/32/", "/+32", "/32abc", "/0x20", "//32", "//", "/%2032", "/%D9%A3",
+                     "/../32", "http://rng/abc"):
             for method in ("GET", "PUT"):
                 assert_answer(ask(rng.port, request_bytes(path, method=method)), 404, NO_PATH)
         for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"):
