@@ -285,6 +285,10 @@ class Namespace:
     def prefix(self):
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--"]
 
+    def run(self, line):
+        """The output of this command in it."""
+        return subprocess.run([*self.prefix, *line.split()], stdout=subprocess.PIPE, text=True, check=True).stdout
+
     def inside(self, call):
         """What call() returns in this network. What it opens stays there."""
         def enter():  # in a thread, so that only that one moves. (os.setns came with Python 3.12.)

@@ -151,6 +151,10 @@ class Service:
         return self._port
 
     @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def running(self):
         return self.process is not None and self.process.poll() is None
 
@@ -238,6 +242,13 @@ def alone(name, **options):
     if name in ("webui", "worker"):
         options = {"REDIS_URL": "redis://127.0.0.1:1"} | options
     return Service(name, **options)
+
+
+def worker(rng, hasher, redis, **settings):
+    """A worker with these three: fakes, services, or URLs."""
+    urls = {"RNG_URL": rng, "HASHER_URL": hasher, "REDIS_URL": redis}
+    urls = {name: server if isinstance(server, str) else server.url for name, server in urls.items()}
+    return Service("worker", **{"DELAY_MS": 0} | urls | settings)
 
 
 def wait_until_up(service):
@@ -375,6 +386,5 @@ class Mine(contextlib.ExitStack):
         self.redis = self.enter_context(Redis())
         self.rng = self.enter_context(Service("rng", **options))
         self.hasher = self.enter_context(Service("hasher", **options))
-        self.urls = {"RNG_URL": f"http://127.0.0.1:{self.rng.port}", "REDIS_URL": self.redis.url,
-                     "HASHER_URL": f"http://127.0.0.1:{self.hasher.port}"}
+        self.urls = {"RNG_URL": self.rng.url, "HASHER_URL": self.hasher.url, "REDIS_URL": self.redis.url}
         self.workers = [self.enter_context(Service("worker", **self.urls, **options)) for _ in range(workers)]
