@@ -24,7 +24,6 @@ import time
 from harness import eventually
 
 CLOSE = "close"  # in a list of steps: close the connection
-RESET = "reset"  # reset it
 HANG = "hang"  # send nothing more, and keep the connection
 
 
@@ -67,8 +66,7 @@ class Server:
 
     def __exit__(self, *_):
         self._ended.set()
-        self.refuse()
-        self.cut()
+        self.leave()
 
     @property
     def address(self):
@@ -95,6 +93,10 @@ class Server:
         for connection in list(self.connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def leave(self):
+        self.refuse()
+        self.cut()
 
     def _accept(self, listener):
         with contextlib.suppress(OSError):
@@ -130,8 +132,8 @@ class Request:
 class FakeHttp(Server):
     """An HTTP service that responds with what `answer(request)` returns.
 
-    That is bytes, sent as they are, or a list of steps: bytes to send, a number of seconds to wait, CLOSE,
-    RESET, HANG. `answer` may be replaced at any time. All requests are in .requests.
+    That is bytes, sent as they are, or a list of steps: bytes to send, a number of seconds to wait, CLOSE, HANG. `answer`
+    may be replaced at any time. All requests are in .requests.
     """
 
     def __init__(self, answer, **where):
@@ -159,33 +161,32 @@ class FakeHttp(Server):
                         connection.sendall(step)
                     elif step == HANG:
                         reader.read()
-                    elif step == RESET:
-                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    elif step != CLOSE:
-                        self._ended.wait(step)
-                    if step in (CLOSE, HANG, RESET):
                         return
+                    elif step == CLOSE:
+                        return
+                    else:
+                        self._ended.wait(step)
 
 
 class RedisProxy(Server):
-    """A proxy for a real Redis, which sees its commands one by one: .commands, lists of bytes.
-
-    .break_before = b"INCRBY" breaks the connection instead of passing the next such command on, .break_after
-    lets Redis execute it and breaks the connection instead of passing the reply on; .broken is then set.
-    """
+    """A proxy for a real Redis, which sees its commands one by one: .commands, lists of bytes."""
 
     def __init__(self, redis, **where):
         super().__init__(**where)
         self.target_port = redis.port
         self.commands = []
-        self.broken = threading.Event()
-        self.break_before = None
-        self.break_after = None
+        self._breaks = None
+        self._broken = threading.Event()
         self._swallow = None
 
     @property
     def url(self):
         return f"redis://{self.address}"
+
+    def break_at(self, when, word):
+        """Breaks the connection "before" Redis gets the next such command, or "after", in place of the reply."""
+        self._breaks = when, word
+        assert self._broken.wait(20)
 
     def serve(self, connection):
         with socket.create_connection(("127.0.0.1", self.target_port)) as target:
@@ -207,12 +208,11 @@ class RedisProxy(Server):
                     size = int(reader.readline()[1:])
                     command.append(reader.read(size + 2)[:-2])
                 self.commands.append(command)
-                if command[0] == self.break_before:
-                    self.break_before = None
-                    self.broken.set()
+                if self._breaks == ("before", command[0]):
+                    self._breaks = None
+                    self._broken.set()
                     return
-                if command[0] == self.break_after:
-                    self.break_after = None
+                if self._breaks == ("after", command[0]):
                     self._swallow = connection
                 words = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
                 target.sendall(b"*%d\r\n" % len(command) + words)
@@ -220,7 +220,8 @@ class RedisProxy(Server):
     def pass_back(self, connection, data):
         """Passes on the replies of Redis."""
         if connection is self._swallow:
-            self.broken.set()
+            self._breaks = None
+            self._broken.set()
             raise OSError("broken on purpose")
         connection.sendall(data)
 
