@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import resource
-import selectors
 import shutil
 import signal
 import socket
@@ -113,30 +112,29 @@ class Service:
 
     def __init__(self, name, *, admin=False, prefix=(), path=None, stdout=subprocess.PIPE, **env):
         self.name = name
-        settings = {"ADMIN_PORT": 0, "BIND_ADDRESS": "127.0.0.1"}
+        settings = {"ADMIN_PORT": free_port() if admin else 0, "BIND_ADDRESS": "127.0.0.1"}
         if name != "worker":
             settings["PORT"] = 0
         if name == "webui":
-            settings.update(FILES_DIR=os.path.join(REPO, "webui/files"), ASSETS_DIR="/usr/share/javascript")
-        if admin:
-            settings["ADMIN_PORT"] = free_port()
-        settings.update(env)
+            settings |= {"FILES_DIR": os.path.join(REPO, "webui/files"), "ASSETS_DIR": "/usr/share/javascript"}
+        settings |= env
         self.admin_port = int(settings["ADMIN_PORT"] or 0) or None
         self.env = base_environment() | {key: str(value) for key, value in settings.items() if value is not None}
         self.command = [*prefix, *LAUNCHER, path or binary(name)]
-        self.lines = []  # both streams, in order
-        self.stdout = []
-        self.stderr = []
+        self.lines, self.stdout, self.stderr = [], [], []  # all, and of each stream
         self.process = None
         self._stdout = stdout
         self._stopped_by_test = False
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._readers = []
         self._port = None
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, bufsize=0,
-                                        stdout=self._stdout, stderr=subprocess.PIPE)
-        self._reader.start()
+        self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, stdout=self._stdout,
+                                        stderr=subprocess.PIPE)
+        for stream, lines in ((self.process.stdout, self.stdout), (self.process.stderr, self.stderr)):
+            if stream:
+                self._readers.append(threading.Thread(target=self._read, args=(stream, lines), daemon=True))
+                self._readers[-1].start()
         return self
 
     @property
@@ -169,7 +167,7 @@ class Service:
     def wait_for_line(self, pattern, timeout=5.0, start=0):
         """The first line from lines[start] on that contains the regular expression, as a match."""
         def look():
-            ended = not self._reader.is_alive()
+            ended = not any(reader.is_alive() for reader in self._readers)
             found = next(filter(None, (re.search(pattern, line) for line in self.lines[start:])), None)
             assert found or not ended, f"{self.name} ended without a line {pattern!r}"
             return found
@@ -189,7 +187,7 @@ class Service:
         os.kill(pid or self.pid, sig)
         status = self.process.wait(scale(timeout))
         took = time.monotonic() - begun
-        self._reader.join(scale(5))
+        self._join()
         return status, took
 
     def kill(self):
@@ -210,7 +208,7 @@ class Service:
         except subprocess.TimeoutExpired:
             problem = "did not end on TERM"
         self.kill()
-        self._reader.join(scale(5))
+        self._join()
         if any(SANITIZER_REPORT.search(line) for line in self.stderr):
             problem = "got a sanitizer report"
         if problem or kind is not None:
@@ -218,23 +216,15 @@ class Service:
         if problem and kind is None:
             raise AssertionError(f"{self.name} {problem}")
 
-    def _read(self):
-        """Collects the lines of both streams until they end."""
-        streams = {self.process.stdout: self.stdout, self.process.stderr: self.stderr}
-        with selectors.DefaultSelector() as selector:
-            for stream in filter(None, streams):
-                selector.register(stream, selectors.EVENT_READ, (streams[stream], bytearray()))
-            while selector.get_map():
-                for key, _ in selector.select():
-                    lines, pending = key.data
-                    data = os.read(key.fd, 65536)
-                    *whole, pending[:] = (pending + data).split(b"\n")
-                    if not data:
-                        selector.unregister(key.fileobj)
-                        key.fileobj.close()
-                    for line in whole if data or not pending else [pending]:
-                        lines.append(line.decode("utf-8", "surrogateescape"))
-                        self.lines.append(lines[-1])
+    def _read(self, stream, lines):
+        with stream:
+            for line in stream:
+                lines.append(line.removesuffix(b"\n").decode("utf-8", "surrogateescape"))
+                self.lines.append(lines[-1])
+
+    def _join(self):
+        for reader in self._readers:
+            reader.join(scale(5))
 
 
 def alone(name, **options):
