@@ -1,6 +1,5 @@
-"""Starts the real programs and a real Redis for the integration tests; and what these tests share.
+"""Starts the real programs and a real Redis, and sees what a client, an operator or a log reader sees.
 
-Nothing here uses the services' internals: a test sees what a client, an operator or a log reader sees.
 Everything can run in parallel (pytest-xdist): ports are reserved across processes, folders are temporary.
 """
 
@@ -35,8 +34,7 @@ _next_port = 10000 + (os.getpid() * 61) % 20000
 def free_port():
     """A TCP port that nobody listens on, and that no other test process gets.
 
-    It is below those that the kernel takes for outgoing connections, and reserved by an abstract Unix socket of that
-    name, held until this process ends.
+    It is below those that the kernel takes for outgoing connections, and reserved by an abstract Unix socket.
     """
     global _next_port
     ipv6 = socket.has_dualstack_ipv6()
@@ -101,13 +99,8 @@ def run(name, *args, prefix=(), path=None, timeout=20, **env):
 class Service:
     """One of the four programs, as a process; a context manager that stops it with TERM and expects status 0.
 
-    Service("rng", DELAY_MS=50) starts rng with that setting, PORT=0, BIND_ADDRESS=127.0.0.1, ADMIN_PORT=0 and nothing
-    else but a PATH. None removes a variable. webui gets FILES_DIR of the repository and ASSETS_DIR of Debian.
-
-      admin=True    with an admin port, in .admin_port
-      prefix=[...]  words before the command, such as ["setpriv", "--reuid=1000", ...]; they must exec
-      path=...      another copy of the program
-      stdout=...    where its log goes, which the test then reads
+    Service("rng", DELAY_MS=50) starts rng with that setting, those below and a PATH. None removes a variable. `prefix`
+    are words before the command, which must exec; `path` is another copy of the program.
     """
 
     def __init__(self, name, *, admin=False, prefix=(), path=None, stdout=subprocess.PIPE, **env):
@@ -143,7 +136,6 @@ class Service:
 
     @property
     def port(self):
-        """The port that it serves on; waits for its log line."""
         if self._port is None:
             self._port = int(self.wait_for_line(rf"{self.name.upper()} running on port (\d+)$", 10).group(1))
         return self._port
@@ -161,7 +153,6 @@ class Service:
         return "\n".join(self.lines)
 
     def access_lines(self):
-        """The access log so far: lines with a Common Log Format time."""
         return [line for line in self.stdout if re.search(r" - - \[\d\d/\w{3}/\d{4}:", line)]
 
     def wait_for_line(self, pattern, timeout=5.0, start=0):
@@ -178,10 +169,7 @@ class Service:
         self.process.send_signal(sig)
 
     def stop(self, sig=signal.SIGTERM, timeout=10.0, pid=None):
-        """Sends the signal and waits for the end. Its log is then complete. Returns (exit status, seconds).
-
-        The status is negative if a signal killed it. `pid` is the process itself, if the prefix forked.
-        """
+        """Waits for the end, and returns (exit status, seconds). `pid` is the process itself, if the prefix forked."""
         self._stopped_by_test = True
         begun = time.monotonic()
         os.kill(pid or self.pid, sig)
@@ -191,7 +179,6 @@ class Service:
         return status, took
 
     def kill(self):
-        """Ends it as a crash would."""
         self._stopped_by_test = True
         self.process.kill()
         self.process.wait()
@@ -264,15 +251,13 @@ def private_kib(pid):
 
 
 class RedisError(Exception):
-    """An error reply."""
+    pass
 
 
 class Redis:
     """A real redis-server on a free port with its data in a temporary folder; a context manager.
 
     Every write is on disk before it is acknowledged, so that .stop() or .kill() and .start() keep the data.
-    .pause() makes it hang, .resume() ends that. .command("HSET", "wallet", "x", b"\\xff") sends one;
-    replies are int, bytes, None or lists of these, an error reply raises RedisError.
     With a fakes.Namespace it runs there, for every address, on port 6379.
     """
 
@@ -293,7 +278,6 @@ class Redis:
         self._folder.cleanup()
 
     def start(self):
-        """Starts it (again on the same port) and waits until it replies."""
         reach = "* --protected-mode no" if self.namespace else "127.0.0.1"
         options = (f"--port {self.port} --bind {reach} --dir {self._folder.name} --appendonly yes --appendfsync always "
                    "--daemonize no --databases 16 --maxclients 5000 --loglevel warning --save")
@@ -331,7 +315,7 @@ class Redis:
         self.process.send_signal(signal.SIGCONT)
 
     def command(self, *words):
-        """Sends one command over a persistent connection, and returns the reply."""
+        """The reply: int, bytes, None or a list of these. An error reply raises RedisError."""
         words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
         if self._connection is None:
             inside = self.namespace.inside if self.namespace else lambda call: call()
@@ -348,17 +332,14 @@ class Redis:
         kind, rest = line[:1], line[1:-2]
         if kind == b"-":
             raise RedisError(rest.decode())
-        if kind == b"+":
-            return rest
-        if kind == b":":
-            return int(rest)
+        if kind in b"+:":
+            return rest if kind == b"+" else int(rest)
         if kind == b"*":
             return [self._reply() for _ in range(int(rest))]
         return self._replies.read(int(rest) + 2)[:-2] if rest != b"-1" else None
 
 
 def counted(redis):
-    """The loops that Redis has counted."""
     return int(redis.command("GET", "hashes") or 0)
 
 
@@ -369,7 +350,7 @@ def wallet(redis):
 
 
 class Mine(contextlib.ExitStack):
-    """The application without its web UI: real services, a real Redis, N workers; a context manager."""
+    """Real services, a real Redis, and workers; a context manager."""
 
     def __init__(self, workers=1, **options):
         super().__init__()
