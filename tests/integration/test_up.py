@@ -26,7 +26,7 @@ URL_LINE = "Web UI: http://localhost:8000"
 class Up:
     """scripts/up as a process in its own session; a context manager that leaves nothing behind.
 
-    Its own TMPDIR marks its processes for .processes(). On a terminal both streams are .lines.
+    Its own TMPDIR marks its processes. On a terminal both streams are .lines.
     """
 
     def __init__(self, folder, *args, repo=REPO, prefix=(), terminal=False, stdout=None, **env):
@@ -244,46 +244,28 @@ def test_a_bad_option_is_one_clear_line_and_status_2_and_help_lists_the_good_one
     assert re.findall(r"^  (--\w+)", helped.stdout, re.MULTILINE) == ["--workers", "--yes", "--help"]
 
 
-def other_project(folder, cmake_lists, missing, apt_get):
-    """A project with the real scripts, on a Debian without `missing`, whose apt-get does that."""
-    shutil.copytree(os.path.join(REPO, "scripts"), folder / "project/scripts")
-    shutil.copy(os.path.join(REPO, "CMakePresets.json"), folder / "project")
-    (folder / "project/CMakeLists.txt").write_text(
-        f"cmake_minimum_required(VERSION 3.25)\nproject(Other LANGUAGES NONE)\n{cmake_lists}")
-    (folder / "bin").mkdir()
-    for name, text in (
-            ("dpkg-query", f"for one; do case $one in -*|*' '*|{missing});; *) echo installed $one:all;; esac; done"),
-            ("apt-get", apt_get), ("sudo", '"$@"')):
-        (folder / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
-        (folder / "bin" / name).chmod(0o755)
-    return {"repo": folder / "project", "PATH": f"{folder}/bin:{PATH}"}
+@pytest.mark.parametrize("keys, status", [("n\n", 1), ("\x03", 0)], ids=["no", "ctrl-c"])
+def test_a_person_is_asked_before_anything_is_installed(tmp_path, keys, status):
+    (tmp_path / "dpkg-query").write_text("#!/bin/sh\nexit 1\n")  # nothing is installed
+    (tmp_path / "dpkg-query").chmod(0o755)
+    with Up(tmp_path, terminal=True, PATH=f"{tmp_path}:{PATH}") as up:
+        up.wait_for("^Missing Debian packages: cmake g.*redis-server$")
+        up.type(keys.encode())
+        assert up.end() == status
 
 
-@pytest.mark.parametrize("terminal, args, answer, installs", [
-    (False, [], None, True), (True, [], "n", False), (True, [], "", True), (True, ["--yes"], None, True)])
-def test_missing_packages_are_installed_a_person_is_asked_first_and_a_failure_is_told(
-        tmp_path, terminal, args, answer, installs):
-    other = other_project(tmp_path, "", "libjs-dygraphs", '[[ $* != *" install "* ]]')
-    with Up(tmp_path, *args, terminal=terminal, **other) as up:
-        if answer is not None:
-            up.wait_for("^Missing Debian packages: libjs-dygraphs$")
-            up.type(answer.encode() + b"\n")
-        assert up.end() == 1
-    assert up.lines[0] == "Missing Debian packages: libjs-dygraphs"
-    assert ("apt-get could not install: libjs-dygraphs" in up.text) == installs
-
-
-@pytest.mark.parametrize("cmake_lists", ["message(FATAL_ERROR broken)", "add_custom_target(broken ALL COMMAND false)"])
-def test_a_failed_build_is_one_clear_line(tmp_path, cmake_lists):
-    with Up(tmp_path, **other_project(tmp_path, cmake_lists, "nothing", "false")) as up:
-        assert (up.end(), up.errors[-1]) == (1, "up: the build failed; its output above says why")
-
-
-@pytest.mark.parametrize("missing, args, reached", [
-    ("libjs-dygraphs", [], "Missing Debian"), ("libjs-dygraphs", ["--yes"], "sleep 302"), ("nothing", [], "sleep 301")])
-def test_a_stop_during_the_installation_or_the_build_leaves_nothing(tmp_path, missing, args, reached):
-    other = other_project(tmp_path, "add_custom_target(slow ALL COMMAND sleep 301)", missing, "exec sleep 302")
-    with Up(tmp_path, *args, terminal=True, **other) as up:
-        eventually(lambda: reached in f"{up.processes()} {up.lines}", 20, what=reached)
-        up.type(b"\x03")
-        assert up.end() == 0
+@pytest.mark.parametrize("target, keys, status, said", [
+    ("message(FATAL_ERROR no)", "", 1, "up: the build failed; its output above says why"),
+    ("add_custom_target(fails ALL COMMAND false)", "", 1, "up: the build failed; its output above says why"),
+    ("add_custom_target(slow ALL COMMAND sleep 301)", "\x03", 0, "")], ids=["configure", "compile", "ctrl-c"])
+def test_a_failed_build_is_one_line_and_one_that_is_stopped_leaves_nothing(tmp_path, target, keys, status, said):
+    shutil.copytree(os.path.join(REPO, "scripts"), tmp_path / "scripts")
+    shutil.copy(os.path.join(REPO, "CMakePresets.json"), tmp_path)
+    project = f"cmake_minimum_required(VERSION 3.25)\nproject(Other LANGUAGES NONE)\n{target}"
+    (tmp_path / "CMakeLists.txt").write_text(project)
+    with Up(tmp_path, repo=tmp_path, terminal=True) as up:
+        if keys:
+            eventually(lambda: "sleep 301" in str(up.processes()), 20, what="the build")
+            up.type(keys.encode())
+        assert up.end() == status
+    assert said in up.text
