@@ -8,16 +8,16 @@ import re
 import pytest
 
 from clients import request_bytes
-from harness import alone, ask, eventually, free_port, http, open_socket, read_to_end
+from harness import alone, ask, eventually, http, open_socket, read_to_end
 
 TIME = re.compile(r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000)\]")
 
 
-def line_after(one, data, host="127.0.0.1"):
+def line_after(one, data):
     """The access line of a request, without its time, and the response."""
     port, before = one.port, len(one.access_lines())
     begun = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
-    answer = ask(port, data, host=host)
+    answer = ask(port, data)
     line = eventually(lambda: one.access_lines()[before:])[0]
     logged = datetime.datetime.strptime(TIME.search(line)[1], "%d/%b/%Y:%H:%M:%S %z")
     assert begun <= logged <= datetime.datetime.now(datetime.timezone.utc)
@@ -91,17 +91,3 @@ def test_there_is_one_whole_line_per_request_however_many_come():
         assert hasher.stop()[0] == 0
         assert sorted(int(re.fullmatch(r'\S+ - - \[.*\] "GET /(\d+)x{900} HTTP/1.1" 404 \d+', line)[1])
                       for line in hasher.lines[1:]) == list(range(300))
-
-
-@pytest.mark.parametrize("name", ["rng", "hasher", "webui"])
-def test_the_first_line_names_the_port_and_debug_adds_the_times_of_each_request(name):
-    port = free_port()
-    with alone(name, PORT=port, BIND_ADDRESS="::", TZ="Asia/Kolkata", DEBUG="y") as one:
-        one.wait_for_line("running on port")
-        assert http(port, "GET", "/")[0] in (200, 302)
-        times = one.wait_for_line(rf"^DEBUG:{name}:That request waited (.*) ms in the queue and was served in (.*) ms$")
-        assert all(0 <= float(time) < 5000 for time in times.groups())
-        for host in ("127.0.0.1", "::1"):
-            assert line_after(one, request_bytes("/nowhere"), host)[0].startswith(f"{host} - - []")
-        assert one.lines[0] == f"{name.upper()} running on port {port}"
-        assert one.stderr == []

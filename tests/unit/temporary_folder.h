@@ -11,9 +11,6 @@ namespace dockercoins {
 /// A folder that is removed at the end, with its contents.
 class TemporaryFolder {
  public:
-  TemporaryFolder() = default;
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
   ~TemporaryFolder() { std::filesystem::remove_all(path_); }
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
