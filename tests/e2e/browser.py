@@ -1,8 +1,8 @@
 """A headless Chromium that shows the dashboard."""
 
 import contextlib
-import json
 import os
+import re
 import tempfile
 
 from selenium import webdriver
@@ -13,43 +13,24 @@ from harness import eventually
 PHONE = (390, 844)
 PROJECTOR = (1920, 1080)
 
-
-# All values of the graph, read by keyboard; a number is null where the legend says that it is not known.
+# What a screen reader says at each reading of the graph, which the keyboard reaches.
 _HISTORY = """
 const graph = document.getElementById("graph");
 const press = (key) => graph.dispatchEvent(new KeyboardEvent("keydown", { key }));
-const value = (id) => {
-  const number = parseFloat(document.getElementById(id).textContent);
-  return Number.isNaN(number) ? null : number;
-};
+const said = () => `${graph.ariaValueNow} ${graph.ariaValueText}`;
 const rows = [];
-press("Home");
-for (let before = ""; ;) {
-  const then = document.getElementById("then").textContent.replace(" at ", "");
-  const place = `${graph.getAttribute("aria-valuenow")} ${then}`;
-  if (place === before) break;
-  before = place;
-  rows.push([then, value("speed-then"), value("average-then")]);
-  press("ArrowRight");
-}
+for (press("Home"); said() !== rows.at(-1); press("ArrowRight")) rows.push(said());
 press("Escape");
 return rows;
 """
 
-# For each column of the plot, whether the area is drawn in it a few pixels above the axis.
+# For each column of the plot, whether the area is drawn in it at that part of its height.
 _COLUMNS = """
-const [height] = arguments;
-const found = [];
-for (const canvas of document.querySelectorAll("#graph canvas")) {
-  const scale = canvas.width / canvas.clientWidth;
-  const { data, width } = canvas.getContext("2d")
-    .getImageData(0, Math.round(height * canvas.clientHeight * scale), canvas.width, 1);
-  for (let x = 0; x < width; x += 1) {
-    const [r, g, b, a] = data.slice(4 * x, 4 * x + 4);
-    if (a > 60 && b > r + 20 && b > g) found[Math.round(x / scale)] = true;
-  }
-}
-return Array.from(found, Boolean);
+const canvases = [...document.querySelectorAll("#graph canvas")];
+return Array.from({ length: canvases[0].width }, (_, x) => canvases.some((canvas) => {
+  const [r, g, b, a] = canvas.getContext("2d").getImageData(x, Math.round(arguments[0] * canvas.height), 1, 1).data;
+  return a > 60 && b > r + 20 && b > g;
+}));
 """
 
 
@@ -58,7 +39,6 @@ class Browser:
 
     def __init__(self, size=PROJECTOR):
         self._size = size
-        self._network = []
 
     def __enter__(self):
         self._profile = tempfile.TemporaryDirectory(prefix="dockercoins-chromium-", ignore_cleanup_errors=True)
@@ -68,12 +48,8 @@ class Browser:
                      "--disable-background-networking", "--disable-component-update", "--disable-sync",
                      "--disable-dev-shm-usage", f"--user-data-dir={self._profile.name}"):
             options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Driver("/usr/bin/chromedriver"))
-        # Chromium's own page for new tabs loads many files, which are not ours.
-        self.driver.get("about:blank")
-        for log in ("browser", "performance"):
-            self.driver.get_log(log)
         self.look(self._size, dark=False)
         return self
 
@@ -82,15 +58,12 @@ class Browser:
             self.driver.quit()
         self._profile.cleanup()
 
-    def devtools(self, command, **parameters):
-        return self.driver.execute_cdp_cmd(command, parameters)
-
     def look(self, size, dark):
         """Sets the screen's size and the colour scheme."""
-        self.devtools("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1,
-                      mobile=size == PHONE)
-        self.devtools("Emulation.setEmulatedMedia",
-                      features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+            "features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
 
     def open(self, url):
         self.driver.get(f"{url}/index.html")
@@ -102,37 +75,27 @@ class Browser:
         """The text of the element with that id."""
         return self.run("return document.getElementById(arguments[0]).textContent.trim()", element)
 
-    @property
-    def state(self):
-        return self.text("state")
-
     def number(self, element):
         """The number in the element, or None."""
         text = self.text(element).replace(",", "")
         return None if text == "–" else float(text)
 
     def history(self):
-        """The values of the graph, read by keyboard: [(time of day, speed or None, average or None)]"""
-        return [tuple(row) for row in self.run(_HISTORY)]
+        """The values of the graph: [(time of day, speed or None, average or None)]"""
+        numbers = r"(?:([\d.]+) hashes per second|not known)(?:, average ([\d.]+))?"
+        found = re.findall(rf"(\d\d:\d\d:\d\d): {numbers}", "\n".join(self.run(_HISTORY)))
+        return [(then, *(float(each) if each else None for each in known)) for then, *known in found]
 
     def columns(self, height):
         """Whether the area is drawn in each column of the graph, at that part (0 to 1, from the top) of its height."""
         return self.run(_COLUMNS, height)
 
     def wait_for_state(self, state, timeout=20):
-        eventually(lambda: self.state == state, timeout, 0.1, f"the state {state!r} (is {self.state!r})")
+        eventually(lambda: self.text("state") == state, timeout, 0.1, f"the state {state!r}")
 
     def console(self):
         """Messages on the console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
-
-    def network(self, method):
-        """The parameters of all network events of that name so far."""
-        for entry in self.driver.get_log("performance"):
-            message = json.loads(entry["message"])["message"]
-            if message["method"].startswith("Network."):
-                self._network.append(message)
-        return [message["params"] for message in self._network if message["method"] == method]
 
 
 def install_hint():

@@ -1,7 +1,6 @@
 """cmake --install: the programs run from where it puts them."""
 
 import os
-import pathlib
 import re
 import subprocess
 
@@ -9,16 +8,12 @@ import harness
 from harness import REPO, Mine, Service, eventually, http
 
 
-def names(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
 def test_the_installed_programs_mine_and_show_the_dashboard(tmp_path, monkeypatch):
     subprocess.run(["cmake", "--install", os.path.dirname(harness.BIN), "--prefix", tmp_path], check=True,
                    capture_output=True)
     files = tmp_path / "share/dockercoins/files"
-    assert names(files) == names(pathlib.Path(REPO, "webui/files"))
-    assert names(tmp_path / "bin") == ["hasher", "rng", "webui", "worker"]
+    assert sorted(os.listdir(files)) == sorted(os.listdir(f"{REPO}/webui/files"))
+    assert sorted(os.listdir(tmp_path / "bin")) == ["hasher", "rng", "webui", "worker"]
     monkeypatch.setattr(harness, "BIN", str(tmp_path / "bin"))
     with Mine() as mine, Service("webui", REDIS_URL=mine.redis.url, FILES_DIR=files) as webui:
         page = http(webui.port, "GET", "/index.html")[2].decode()

@@ -1,6 +1,7 @@
-"""The metrics: on the admin port, exact, and never waiting for the work."""
+"""The admin port: health checks and metrics, exact, and never waiting for the work."""
 
-import os
+import contextlib
+import pathlib
 import re
 import shutil
 import signal
@@ -9,8 +10,10 @@ import time
 
 import pytest
 
-from harness import (REPO, Mine, Redis, Service, alone, counted, eventually, http, open_socket, raw, scale,
-                     wait_until_up)
+from clients import request_bytes
+from fakes import FakeHttp, http_answer
+from harness import (REPO, Mine, Redis, Service, alone, ask, counted, eventually, free_port, http, open_socket, run,
+                     scale, wait_until_up)
 
 ALL = ["rng", "hasher", "webui", "worker"]
 
@@ -21,28 +24,85 @@ def text_of(service):
     return body.decode()
 
 
-def scrape(service):
+def samples(text):
     """The samples by name and labels, as in 'up{job="rng"}'."""
-    lines = [line.rsplit(" ", 1) for line in text_of(service).splitlines() if not line.startswith("#")]
+    lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in lines}
 
 
-def requests(values):
-    """Counted requests, by route, method and status."""
-    counted = (re.fullmatch(r'http_requests_total{method="(.*)",route="(.*)",status="(.*)"}', name) for name in values)
-    return {found.group(2, 1, 3): values[found.string] for found in counted if found}
+def scrape(service):
+    return samples(text_of(service))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_health_is_ok_nothing_else_is_served_there_and_nothing_is_logged(name):
+    with alone(name, admin=True) as one:
+        wait_until_up(one)
+        for path in ("/healthz", "/readyz"):
+            for method, version, body in (("GET", "1.1", b"ok\n"), ("GET", "1.0", b"ok\n"), ("HEAD", "1.1", b"")):
+                answer = ask(one.admin_port, request_bytes(path, method=method, version=version))
+                assert (answer.status, answer.body) == (200, body)
+                assert answer.headers == {"content-type": "text/plain; charset=utf-8", "content-length": "3",
+                                          "cache-control": "no-store", "connection": "close", "server": name}
+        for path in ("/", "/healthz/", "/healthzz", "/32"):
+            assert http(one.admin_port, "GET", path)[0] == 404
+        refused = ask(one.admin_port, request_bytes("/healthz", method="POST", body=b""))
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+        assert ask(one.admin_port, b"GARBAGE\r\n\r\n").status == 400
+        not_there = [] if name == "worker" else ["/healthz", "/readyz", "/metrics"]
+        for path in not_there:
+            assert http(one.port, "GET", path)[0] == 404
+        eventually(lambda: [line.split()[6] for line in one.access_lines()] == not_there, what=not_there)
+        assert "GARBAGE" not in one.log
+
+
+@pytest.mark.parametrize("name, work", [("rng", request_bytes("/1")), ("hasher", request_bytes(method="POST"))])
+def test_it_waits_neither_for_the_work_nor_for_incomplete_requests(name, work):
+    with alone(name, admin=True, DELAY_MS=10000) as one, contextlib.ExitStack() as stack:
+        for _ in range(150):  # more than hasher's threads
+            stack.enter_context(open_socket(one.port)).sendall(work)
+        for start in (b"", b"GET /healthz HTTP/1.1\r\nX-Half", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx") * 20:
+            stack.enter_context(open_socket(one.admin_port)).sendall(start)
+        eventually(lambda: scrape(one)["http_requests_waiting"] > 0)
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert http(one.admin_port, "GET", path)[0] == 200
+        assert run(name, "--healthcheck", PORT=one.port, ADMIN_PORT=one.admin_port).returncode == 0
+        assert one.access_lines() == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_metrics_flag_prints_the_metrics_of_the_running_service_or_why_there_are_none(name):
+    with alone(name, admin=True) as one:
+        wait_until_up(one)
+        said = run(name, "--metrics", ADMIN_PORT=one.admin_port, BIND_ADDRESS="0.0.0.0")
+        assert (said.returncode, said.stderr) == (0, "")
+        assert samples(said.stdout).keys() == scrape(one).keys()
+    port = free_port()
+    for address, asked, reason in (("::1", port, f"the admin port [::1]:{port}: connection refused"),
+                                   ("::", 0, "ADMIN_PORT=0: there is no admin port to ask")):
+        said = run(name, "--metrics", ADMIN_PORT=asked, BIND_ADDRESS=address)
+        assert (said.returncode, said.stdout, said.stderr) == (1, "", f"{name}: {reason}\n")
+
+
+@pytest.mark.parametrize("flag", ["--metrics", "--healthcheck"])
+def test_the_admin_port_of_another_program_in_the_same_network_is_not_taken_for_its_own(flag):
+    with alone("rng", admin=True) as rng, FakeHttp(lambda _: http_answer(b"ok\n")) as fake:
+        wait_until_up(rng)
+        for port, owner in ((rng.admin_port, "rng's"), (fake.port, "another program's")):
+            said = run("worker", flag, ADMIN_PORT=port)
+            assert (said.returncode, said.stdout, said.stderr) == (
+                1, "", f"worker: the admin port 127.0.0.1:{port} is {owner}, not worker's: "
+                       "each needs an ADMIN_PORT of its own\n")
 
 
 def names_in_reference():
     """Names of metrics by service, from the table in docs/reference.md."""
-    with open(os.path.join(REPO, "docs/reference.md"), encoding="utf-8") as page:
-        table = re.search(r"^## Metrics\n\n.*\n.*\n((\|.*\n)+)", page.read(), re.MULTILINE)[1]
+    page = pathlib.Path(REPO, "docs/reference.md").read_text(encoding="utf-8")
     found = {name: set() for name in ALL}
-    services = ""
-    for _, of, names, *_ in (row.split("|") for row in table.splitlines()):
+    for of, names in re.findall(r"^\|(.*?)\|(.*?)\|", re.search(r"\n## Metrics\n(.*?)\n## ", page, re.DOTALL)[1], re.M):
         services = of.strip() or services
-        for name in ALL if services == "all" else services.split(", "):
-            found[name] |= set(re.findall(r"`(\w+)(?:{[\w,]+})?`", names))
+        for name in ALL:
+            found[name] |= set(re.findall(r"`(\w+)", names)) if services == "all" or name in services else set()
     return found
 
 
@@ -60,73 +120,33 @@ def test_every_service_has_the_metrics_of_the_reference_and_promtool_accepts_the
             assert (said.returncode, said.stdout + said.stderr) == (0, ""), service.name
 
 
-COUNTED = {
-    "rng": {
-        (b"GET /32 HTTP/1.1", b"GET /%33%32?query HTTP/1.0", b"GET /0 HTTP/1.1"): ("/N", "GET", "200"),
-        (b"HEAD / HTTP/1.0",): ("/", "HEAD", "200"),
-        (b"GET /nowhere HTTP/1.1", b"GET /1x HTTP/1.1"): ("other", "GET", "404"),
-        (b"GET /99999999999 HTTP/1.1", b"GET /32?x HTTP/1.1\r\nContent-Length: x"): ("/N", "GET", "400"),
-        (b"POST /32 HTTP/1.1",): ("/N", "POST", "405"),
-        (b"nonsense", b"BREW /pot HTTP/1.1", b"M1 /32x HTTP/1.1"): ("other", "other", "400")},
-    "hasher": {
-        (b"POST / HTTP/1.1", b"POST /?x HTTP/1.1"): ("/", "POST", "200"),
-        (b"POST / HTTP/1.1\r\nContent-Length: 99999999",): ("/", "POST", "413"),
-        (b"PUT / HTTP/1.1",): ("/", "PUT", "405"),
-        (b"GET /32 HTTP/1.1",): ("other", "GET", "404")},
-    "webui": {
-        (b"GET / HTTP/1.1",): ("/", "GET", "302"),
-        (b"GET /json HTTP/1.1", b"GET /json?x HTTP/1.1"): ("/json", "GET", "503"),
-        (b"GET /index.html HTTP/1.1", b"GET /app.js HTTP/1.1"): ("/FILE", "GET", "200"),
-        (b"GET /assets/nothing HTTP/1.1",): ("/assets/FILE", "GET", "404"),
-        (b"DELETE /index.html HTTP/1.1",): ("/FILE", "DELETE", "405")},
-}
-
-
-@pytest.mark.parametrize("name", COUNTED)
-def test_every_line_of_the_access_log_is_counted_once_under_few_labels(name):
-    with alone(name, admin=True, DELAY_MS=0) as service:
-        wait_until_up(service)
-        assert requests(scrape(service)) == {}, "scrapes are not counted"
-        for starts in COUNTED[name]:
-            for start in starts:
-                raw(service.port, start + b"\r\nHost: x\r\n\r\n")
-        open_socket(service.port).close()  # sent nothing: no line, no count
-        eventually(lambda: len(service.access_lines()) == sum(map(len, COUNTED[name])))
-        assert requests(scrape(service)) == {labels: len(starts) for starts, labels in COUNTED[name].items()}
-
-
 @pytest.mark.threads
 def test_the_counters_agree_with_redis_with_each_other_and_with_the_clock():
     begun = time.monotonic()
     with Mine(2, admin=True) as mine:
-        redis, rng, hasher, workers = mine.redis, mine.rng, mine.hasher, mine.workers
-        eventually(lambda: counted(redis) >= 12, 20, what="12 hashes")
-        rng.send_signal(signal.SIGSTOP)  # every worker waits for it in the end
-
-        def numbers():
-            return [{name: value for name, value in scrape(worker).items() if name.startswith("dockercoins_")}
-                    for worker in workers]
+        eventually(lambda: counted(mine.redis) >= 12, 20, what="12 hashes")
+        mine.rng.send_signal(signal.SIGSTOP)
 
         def settled():
-            """The workers' numbers, once they no longer change and hasher is idle."""
-            before = numbers()
-            time.sleep(scale(0.4))
-            loops = sum(one["dockercoins_loops_total"] for one in before)
-            return requests(scrape(hasher)) == {("/", "POST", "200"): loops} and before == numbers() and before
+            """The workers' metrics, once hasher has had no request for a second."""
+            loops = sum(scrape(worker)["dockercoins_loops_total"] for worker in mine.workers)
+            time.sleep(scale(1))
+            hashed = scrape(mine.hasher)['http_requests_total{method="POST",route="/",status="200"}']
+            return hashed == loops and [scrape(worker) for worker in mine.workers]
 
         values = eventually(settled, 20, what="all workers waiting for rng")
         elapsed = time.monotonic() - begun
-        rng.send_signal(signal.SIGCONT)
+        mine.rng.send_signal(signal.SIGCONT)
         loops = [one["dockercoins_loops_total"] for one in values]
         unstored = sum(one["dockercoins_loops_unstored"] for one in values)
-        assert sum(loops) - unstored == counted(redis)
-        assert sum(one["dockercoins_coins_total"] for one in values) == redis.command("HLEN", "wallet")
+        assert sum(loops) - unstored == counted(mine.redis)
+        assert sum(one["dockercoins_coins_total"] for one in values) == mine.redis.command("HLEN", "wallet")
         for one, count in zip(values, loops):
             for step, times in (("work", count + 1), ("rng", count), ("hasher", count)):
                 assert one[f'dockercoins_step_duration_seconds_count{{step="{step}"}}'] == times
                 assert 0.1 * times <= one[f'dockercoins_step_duration_seconds_sum{{step="{step}"}}'] < elapsed
             assert not any(value for name, value in one.items() if name.startswith("dockercoins_errors_total"))
-        at_rng = scrape(rng)
+        at_rng = scrape(mine.rng)
         served = at_rng['http_request_service_seconds_sum{route="/N"}']
         assert served >= 0.1 * at_rng['http_request_service_seconds_count{route="/N"}'] > 0
         assert at_rng["http_request_queue_seconds_sum"] > 0

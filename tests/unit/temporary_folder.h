@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -12,17 +11,7 @@ namespace dockercoins {
 /// A folder that is removed at the end, with its contents.
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "dockercoins-unit-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
@@ -33,7 +22,8 @@ class TemporaryFolder {
   }
 
  private:
-  std::filesystem::path path_;
+  std::string name_ = std::filesystem::temp_directory_path() / "dockercoins-unit-XXXXXX";
+  std::filesystem::path path_ = ::mkdtemp(name_.data());
 };
 
 }  // namespace dockercoins

@@ -9,10 +9,7 @@ const row = (time, speed, average = null) => ({ time, speed, average });
 const ROWS = [row(740, 9), ...Array.from({ length: 31 }, (_, second) => row(970 + second, 4, 3.333))];
 
 describe("the graph", () => {
-  let page;
-  let element;
-  let selected;
-  let graph;
+  let page, element, selected, graph;
 
   beforeEach(() => {
     page = openPage(FakeDygraph);
@@ -30,7 +27,6 @@ describe("the graph", () => {
   it("follows the style sheets, and is made anew only when they change", () => {
     const [{ file, options, updates }] = FakeDygraph.made;
     const ticks = (top) => Array.from({ length: top / 2 + 1 }, (_, i) => ({ v: 2 * i, label: String(2 * i) }));
-    const label = { axisLabelFontSize: 15, axisLabelWidth: 85 };
     assert.deepEqual([file.length, file[1]], [32, [new Date(970_000), 4, 3.333]]);
     assert.deepEqual(options.axes.y.ticker(), ticks(10));
     const at = (...times) => ({ ticks: times.map((v) => ({ v })) });
@@ -41,13 +37,15 @@ describe("the graph", () => {
     assert.deepEqual({ ...options, series: Object.keys(options.series) }, {
       dateWindow: [750_000, 1_000_000], valueRange: [0, 10.1], labels: ["time", "speed", "average"],
       colors: ["--speed-colour", "--average-colour"], series: ["speed", "average"],
-      axes: { x: { drawGrid: false, pixelsPerLabel: 136, ...label }, y: { ...label, axisLabelWidth: 25 } },
+      axes: { x: { drawGrid: false, pixelsPerLabel: 136, axisLabelFontSize: 15, axisLabelWidth: 85 },
+        y: { axisLabelFontSize: 15, axisLabelWidth: 25 } },
       xAxisHeight: 27, axisLineColor: "--rule", axisLineWidth: 1, gridLineColor: "--rule", gridLineWidth: 1,
       highlightCircleSize: 5, rightGap: 0, legend: "never", interactionModel: {},
     });
     graph.show([...ROWS, row(1001, 8, 10)], 1001);
-    assert.deepEqual({ ...updates[0], file: updates[0].file.length, axes: updates[0].axes.y.ticker() },
-      { file: 33, dateWindow: [751_000, 1_001_000], valueRange: [0, 12.1], axes: ticks(12) });
+    const [{ file: longer, axes, ...changed }] = updates;
+    assert.deepEqual([longer.length, axes.y.ticker()], [33, ticks(12)]);
+    assert.deepEqual(changed, { dateWindow: [751_000, 1_001_000], valueRange: [0, 12.1] });
     page.listeners.resize();
     page.listeners["(prefers-color-scheme: dark)change"]();
     assert.deepEqual([updates.length, FakeDygraph.made.length], [3, 1]);
@@ -63,17 +61,15 @@ describe("the graph", () => {
       fill({ steps }) { drawn.push(["fill", this.fillStyle, this.globalAlpha, steps]); },
       stroke({ steps }) { drawn.push([this.strokeStyle, this.globalAlpha, this.lineWidth, this.lineJoin, steps]); },
     };
-    const points = [[0, 50], [10, 60], [20, NaN], [30, 70], [40, 80]]
-      .map(([canvasx, canvasy]) => ({ canvasx, canvasy }));
+    const points = [50, 60, NaN, 70, 80].map((canvasy, at) => ({ canvasx: 10 * at, canvasy }));
     const { speed, average } = FakeDygraph.made[0].options.series;
     speed.plotter({ drawingContext: context, points, plotArea: { y: 5, h: 95 }, color: "blue" });
     average.plotter({ drawingContext: context, points, color: "red" });
-    const edge = [["move", 0, 60], ["line", 10, 60], ["move", 20, 70], ["line", 30, 70], ["move", 30, 80],
-      ["line", 40, 80]];
-    const line = [["move", 0, 50], ["line", 10, 60], ["move", 30, 70], ["line", 40, 80]];
-    assert.deepEqual(drawn, [
-      ["fill", "blue", 0.45, [["rect", 0, 60, 10, 40], ["rect", 20, 70, 10, 30], ["rect", 30, 80, 10, 20]]],
-      ["blue", 1, 2, undefined, edge], ["--card", 1, 6, "round", line], ["red", 1, 3, "round", line]]);
+    const area = ["rect 0 60 10 40", "rect 20 70 10 30", "rect 30 80 10 20"];
+    const edge = ["move 0 60", "line 10 60", "move 20 70", "line 30 70", "move 30 80", "line 40 80"];
+    const line = ["move 0 50", "line 10 60", "move 30 70", "line 40 80"];
+    assert.deepEqual(drawn, [["fill", "blue", 0.45, area], ["blue", 1, 2, undefined, edge],
+      ["--card", 1, 6, "round", line], ["red", 1, 3, "round", line]]);
   });
 
   /** What the chart shows, what onSelect gets, and what a screen reader reads. */

@@ -19,9 +19,9 @@ class FakeElement {
 /** Records what is drawn. */
 class FakePath {
   steps = [];
-  moveTo(...at) { this.steps.push(["move", ...at]); }
-  lineTo(...at) { this.steps.push(["line", ...at]); }
-  rect(...at) { this.steps.push(["rect", ...at]); }
+  moveTo(...at) { this.steps.push(["move", ...at].join(" ")); }
+  lineTo(...at) { this.steps.push(["line", ...at].join(" ")); }
+  rect(...at) { this.steps.push(["rect", ...at].join(" ")); }
 }
 
 /** A chart whose pixel x is the second x. */
@@ -42,13 +42,17 @@ export function openPage(Dygraph) {
   const elements = {};
   const page = { fontSize: "15px", listeners: {}, element: (id) => elements[id] ??= new FakeElement() };
   FakeDygraph.made = [];
-  Object.assign(globalThis, {
-    document: { getElementById: page.element, createElement: () => new FakeElement() },
-    Path2D: FakePath,
-    Dygraph,
-    getComputedStyle: () => ({ fontSize: page.fontSize, getPropertyValue: (name) => ` ${name} ` }),
-    addEventListener: (type, listener) => { page.listeners[type] = listener; },
-    matchMedia: (query) => ({ addEventListener: (type, listener) => { page.listeners[query + type] = listener; } }),
-  });
+  globalThis.Dygraph = Dygraph;
+  globalThis.Path2D = FakePath;
+  globalThis.document = { getElementById: page.element, createElement: () => new FakeElement() };
+  globalThis.getComputedStyle = () => ({ fontSize: page.fontSize, getPropertyValue: (name) => ` ${name} ` });
+  globalThis.addEventListener = (type, listener) => { page.listeners[type] = listener; };
+  globalThis.matchMedia = (query) => ({ addEventListener: (type, listener) => { page.listeners[query + type] = listener; } });
   return page;
+}
+
+/** Sets the browser's clocks: functions that return seconds. */
+export function setClocks(steady, timeOfDay) {
+  Date.now = () => timeOfDay() * 1000;
+  Object.defineProperty(performance, "now", { value: () => steady() * 1000, configurable: true }); // read-only in Node.js 18
 }
