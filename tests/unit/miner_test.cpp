@@ -37,10 +37,9 @@ const RefusedError kWrongType("redis:6379: WRONGTYPE"), kOutOfMemory("redis:6379
 class World final : public Services, public Ledger, public Timer {
  public:
   // A test may set these.
-  std::function<void(const std::string&)> before_step = [](const std::string&) {
-  };  ///< May throw, which makes the step fail.
+  std::function<void(const std::string&)> before_step = [](const auto&) {};  ///< May throw: the step fails.
   milliseconds request_time = milliseconds(120);
-  int coin_every = 0;  ///< Every N-th digest is a coin; 0: none.
+  uint64_t coin_every = 1000;  ///< Every N-th digest is a coin.
   milliseconds end = seconds(10);
 
   // A test reads these.
@@ -63,7 +62,7 @@ class World final : public Services, public Ledger, public Timer {
     Begin("hash");
     Pass(request_time);
     ++hashes;
-    const bool is_coin = coin_every != 0 && hashes % static_cast<uint64_t>(coin_every) == 0;
+    const bool is_coin = hashes % coin_every == 0;
     std::string digest = std::to_string(hashes);
     digest.insert(0, 64 - digest.size(), is_coin ? '0' : 'f');
     if (is_coin) found[digest] = bytes;
@@ -93,11 +92,9 @@ class World final : public Services, public Ledger, public Timer {
 
   void Pass(milliseconds time) {
     now_ += time;
-    if (Elapsed() >= end) Stop();
+    if (now_ >= end) Stop();
   }
-
   [[nodiscard]] milliseconds Elapsed() const { return now_; }
-
   void Stop() { stop_.request_stop(); }
   [[nodiscard]] std::stop_token stop() const { return stop_.get_token(); }
 
@@ -119,8 +116,8 @@ class MinerTest : public ::testing::Test {
   void Mine() {
     log_ = std::make_unique<CapturedLog>("worker");
     metrics_ = std::make_unique<Metrics>();
-    LoopTrace off;
-    Miner(world_, world_, world_, *metrics_, log_->log(), off, kDelay).Run(world_.stop());
+    miner_ = std::make_unique<Miner>(world_, world_, world_, *metrics_, log_->log(), off_, kDelay);
+    miner_->Run(world_.stop());
   }
 
   /// From now on, the steps for whose number (from 1) `which` holds fail.
@@ -136,12 +133,15 @@ class MinerTest : public ::testing::Test {
     EXPECT_GT(world_.hashes, 0U);
     EXPECT_EQ(world_.loops_counted, world_.hashes);
     EXPECT_EQ(world_.wallet, world_.found);
+    EXPECT_FALSE(miner_->HasUnstored());
     EXPECT_THAT(log_->Text(), Not(HasSubstr("already had")));
   }
 
   World world_;
+  LoopTrace off_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<CapturedLog> log_;
+  std::unique_ptr<Miner> miner_;
 };
 
 TEST_F(MinerTest, UpdatesAtOnceAndThenBeforeTheFirstLoopThatBeginsAfterASecond) {
@@ -285,6 +285,7 @@ TEST_F(MinerTest, ARefusedCoinDoesNotBlockLoopsNorRefusedLoopsACoin) {
       if (step == refused && world_.hashes > 0) throw kBroken;
     };
     Mine();
+    EXPECT_TRUE(miner_->HasUnstored()) << refused;
     EXPECT_EQ(world_.loops_counted, refused == "coin" ? 1U : 0U);
     EXPECT_EQ(world_.wallet.size(), refused == "coin" ? 0U : 1U);
   }
