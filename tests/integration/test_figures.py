@@ -18,8 +18,7 @@ import time
 
 import pytest
 
-from harness import (PATH, SANITIZED, Mine, Service, ask, binary, counted, eventually, http, open_socket,
-                     private_kib)
+from harness import PATH, SANITIZED, Mine, Service, ask, binary, counted, eventually, http, open_socket, private_kib
 
 pytestmark = [pytest.mark.figures, pytest.mark.skipif(SANITIZED, reason="for binaries without instrumentation")]
 
@@ -31,8 +30,7 @@ SERVICES = ("worker", "rng", "hasher", "webui")
 def speed_of(mine):
     """Hashes per second over some SECONDS, from one change of the counter to another.
 
-    A worker counts 4 loops at once, so over a fixed window the rate would be off by up to 4 loops. With several workers
-    the window is a whole number of changes for each.
+    A worker counts 4 loops at once. With several workers the window is a whole number of changes for each.
     """
     def next_change():
         before = counted(mine.redis)
@@ -70,8 +68,7 @@ def test_private_memory_stays_small_with_ten_clients(figure):
                     assert http(service.admin_port, "GET", "/metrics")[0] == 200
         for path in ("/index.html", "/assets/dygraphs/dygraph.min.js"):
             assert http(webui.port, "GET", path)[0] == 200
-        kib = {name: max(private_kib(service.pid) for service in services if service.name == name)
-               for name in SERVICES}
+        kib = {name: max(private_kib(one.pid) for one in services if one.name == name) for name in SERVICES}
     figure("private memory, KiB", ", ".join(f"{name} {value}" for name, value in kib.items()))
     limits = {"worker": 512, "rng": 1024, "hasher": 4096, "webui": 4096}
     assert {name: value for name, value in kib.items() if value > limits[name]} == {}
@@ -127,9 +124,8 @@ def test_a_thousand_workers_at_one_rng(figure):
         env = {"PATH": PATH, "ADMIN_PORT": "0", **mine.urls}
         workers = []
         for number in range(count):
-            with open(os.path.join(folder, f"{number:04}"), "wb") as log:
-                workers.append(subprocess.Popen([binary("worker")], env=env, stdin=subprocess.DEVNULL, stdout=log,
-                                                stderr=log, close_fds=False))
+            with open(os.path.join(folder, str(number)), "wb") as log:
+                workers.append(subprocess.Popen([binary("worker")], env=env, stdout=log, stderr=log, close_fds=False))
             stack.callback(workers[-1].wait)
             stack.callback(workers[-1].kill)
         waiting = re.compile(rf":{mine.rng.port:04X} \S+ 01 ")  # established
@@ -150,8 +146,8 @@ def test_a_thousand_workers_at_one_rng(figure):
         said = re.compile(r"INFO:worker:(?:(\d+) units of work done|Coin found)")
         others = [line for line in lines if not said.match(line)]
         late = [line for line in others if re.match("ERROR:worker:Not stored at the end: .*: no reply in time", line)]
-        figure("1,000 workers", f"rng serves {rate:.3f} requests/s, all stopped in {took:.2f} s, {len(late)} before "
-                                f"Redis had answered, KiB of rng at the beginning and at the end: {memory}")
+        figure("1,000 workers", f"{rate:.3f} requests/s, stopped in {took:.2f} s, {len(late)} before Redis had answered, "
+                                f"KiB of rng at the beginning and at the end: {memory}")
         assert others == late and len(late) < count / 10, "no worker had another error"
         assert statuses == {0}
         assert (9.8 if QUIET else 8) <= rate <= 10.1

@@ -177,6 +177,7 @@ STOPS = {
     "backing off, though redis is back": lambda mine, term: [(8, mine.proxy.leave), BACKS_OFF, mine.proxy.listen],
     "redis comes back just in time": lambda mine, term: [
         (8, mine.proxy.leave), BACKS_OFF, term, NOT_STORED + "connection refused$", mine.proxy.listen],
+    "backing off from rng": lambda mine, term: [range(10), mine.rng.leave, BACKS_OFF],
     "backing off from hasher": lambda mine, term: [range(10), mine.hasher.leave, BACKS_OFF],
 }
 

@@ -108,17 +108,17 @@ def test_a_request_that_takes_longer_than_half_a_second_is_cut_off(stack, name, 
     assert assert_refused(connections) == {b"503 Service Unavailable: the service is stopping\n"}
 
 
-@pytest.mark.parametrize("name, what", [("rng", b"service"), ("worker", b"worker")])
+@pytest.mark.parametrize("name, what", [("rng", "service"), ("worker", "worker")])
 def test_while_it_stops_it_is_not_ready_and_accepts_nothing_new(stack, name, what):
+    """For up to half a second, in which rng finishes a request, and the worker waits for Redis."""
     def readyz():
         with contextlib.suppress(OSError):
-            status, _, body = http(one.admin_port, "GET", "/readyz")
-            return status, body
+            return http(one.admin_port, "GET", "/readyz")[::2]
 
     redis = stack.enter_context(Redis())
     redis.pause()
-    for _ in range(5):  # On a busy machine the request may miss the half second.
-        one = stack.enter_context(Service(name, admin=True, DELAY_MS=450, REDIS_URL=redis.url))
+    for _ in range(5):  # On a busy machine the request may miss it.
+        one = stack.enter_context(alone(name, admin=True, DELAY_MS=450, REDIS_URL=redis.url))
         eventually(lambda: readyz() == (200, b"ok\n"), what="/readyz")
         if name == "rng":
             send(stack, one.port, [GET_32])
@@ -131,7 +131,7 @@ def test_while_it_stops_it_is_not_ready_and_accepts_nothing_new(stack, name, wha
         assert_stops(one)
         if answer:
             break
-    assert answer == (503, b"503 Service Unavailable: the " + what + b" is stopping\n")
+    assert answer == (503, f"503 Service Unavailable: the {what} is stopping\n".encode())
 
 
 @pytest.mark.parametrize("name", SERVERS)

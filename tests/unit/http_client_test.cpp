@@ -23,24 +23,25 @@ constexpr size_t kMaxBody = 4;
 constexpr size_t kMaxHead = size_t{16} * 1024;
 const std::string kBroken = "the connection broke before the response was complete";
 const std::string kTooLate = "no complete response in time";
+const std::string kOk = "HTTP/1.1 200 OK\r\n";
+const std::string kFour = "Content-Length: 4\r\n\r\n";
 
 class HttpClientTest : public ::testing::Test {
  protected:
   /// Begins a request. Its outcome is the response's status and body, or why there is none.
   [[nodiscard]] std::future<std::string> Begin(milliseconds time, const std::string& body = "",
-                                               const std::stop_token& stop = {}) const {
-    return std::async(std::launch::async, [=, port = listener_.port]() -> std::string {
-      const Endpoint server{.host = "127.0.0.1", .port = port};
+                                               const std::stop_token& stop = {}, bool keep = false) {
+    return std::async(std::launch::async, [=, this]() -> std::string {
       httplib::Request request;
       request.method = body.empty() ? "GET" : "POST";
       request.path = "/base/32";
       request.body = body;
       request.set_header("X-Extra", "1");
       try {
-        const auto response = HttpClient(server).Send(request, {.time = time, .body = kMaxBody}, stop);
+        const auto response = client_.Send(request, {.time = time, .body = kMaxBody, .keep = keep}, stop);
         return std::to_string(response.status) + " " + response.body;
       } catch (const std::runtime_error& error) {
-        const std::string name = server.ToString() + ": ";
+        const std::string name = client_.Server().ToString() + ": ";
         EXPECT_TRUE(std::string(error.what()).starts_with(name));
         return error.what() + name.size();
       }
@@ -48,6 +49,7 @@ class HttpClientTest : public ::testing::Test {
   }
 
   const ListenSocket listener_ = Listen("127.0.0.1", 0);
+  HttpClient client_{{.host = "127.0.0.1", .port = listener_.port}};
 };
 
 TEST_F(HttpClientTest, SendsHeadAndBodyTogetherSoThatTheServerWakesUpOnce) {
@@ -60,49 +62,43 @@ TEST_F(HttpClientTest, SendsHeadAndBodyTogetherSoThatTheServerWakesUpOnce) {
       std::to_string(listener_.port) + "\r\nX-Extra: 1\r\n\r\n" + bytes;
   EXPECT_EQ(Receive(connection, request.size()), request);
   EXPECT_EQ(PacketsReceived(connection), 1U);
-  Send(connection, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody");
+  Send(connection, kOk + kFour + "body");
   EXPECT_EQ(outcome.get(), "200 body");
 }
 
 TEST_F(HttpClientTest, TakesAResponseWithinItsLimitsAndWaitsForNothingElse) {
-  const std::string ok = "HTTP/1.1 200 OK\r\n";
-  const std::string four = "Content-Length: 4\r\n\r\n";
   const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n";
   const auto header = [](size_t size) { return "X: " + std::string(size - 5, 'x') + "\r\n"; };
-  const std::string fill = header(6000) + header(6000) + header(kMaxHead - ok.size() - four.size() - 12000);
+  const std::string fill = header(6000) + header(6000) + header(kMaxHead - kOk.size() - kFour.size() - 12000);
   const std::string too_large_head = "its response's head is larger than 16 KiB";
   const std::string unreadable = "its response could not be read";
   constexpr bool kCloses = true;
   const struct {
-    std::string sent;
-    std::string outcome;
+    std::string sent, outcome;
     bool closes = false;
   } cases[] = {
-      {ok + four + "body", "200 body"},
-      {ok + "Content-Length: 0\r\n\r\n", "200 "},
+      {kOk + kFour + "body", "200 body"},
+      {kOk + "Content-Length: 0\r\n\r\n", "200 "},
       {"HTTP/1.0 200 OK\r\n\r\nbody", "200 body", kCloses},
-      {ok + chunked + "1\r\nb\r\n1\r\no\r\n1\r\nd\r\n1\r\ny\r\n0\r\n\r\n", "200 body"},
-      {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nX: y\r\n\r\nHTTP/1.1 103 Early "
-       "Hints\r\nLink: "
-       "</a>\r\n\r\n" +
-           ok + four + "body",
+      {kOk + chunked + "1\r\nb\r\n1\r\no\r\n1\r\nd\r\n1\r\ny\r\n0\r\n\r\n", "200 body"},
+      {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n" + kOk + kFour + "body",
        "200 body"},
       {"HTTP/1.1 101 Switching Protocols\r\n\r\n", "101 "},
       {"HTTP/1.1 204 No Content\r\n\r\n", "204 "},
-      {"HTTP/1.1 500 Internal Server Error\r\n" + four + "bo", "500 "},
-      {"HTTP/1.1 302 Found\r\nLocation: /\r\n" + four, "302 "},
-      {ok + four + "bod", kBroken, kCloses},
-      {ok + "Content-Length: 100000\r\n\r\nbody+", "it responded with more than 4 bytes"},
-      {ok + chunked + "5\r\nbody+", "it responded with more than 4 bytes"},
-      {ok + chunked + "4;" + std::string(2 * kMaxHead, 'x'), "its response is too large"},
-      {ok + fill + four + "body", "200 body"},
-      {ok + "Y" + fill + four + "body", too_large_head},
-      {ok + fill + header(kMaxHead), too_large_head},
+      {"HTTP/1.1 500 Internal Server Error\r\n" + kFour + "bo", "500 "},
+      {"HTTP/1.1 302 Found\r\nLocation: /\r\n" + kFour, "302 "},
+      {kOk + kFour + "bod", kBroken, kCloses},
+      {kOk + "Content-Length: 100000\r\n\r\nbody+", "it responded with more than 4 bytes"},
+      {kOk + chunked + "5\r\nbody+", "it responded with more than 4 bytes"},
+      {kOk + chunked + "4;" + std::string(2 * kMaxHead, 'x'), "its response is too large"},
+      {kOk + fill + kFour + "body", "200 body"},
+      {kOk + "Y" + fill + kFour + "body", too_large_head},
+      {kOk + fill + header(kMaxHead), too_large_head},
       {"HTTP/1.1 200", kBroken, kCloses},
       {"", kBroken, kCloses},
       {"SSH-2.0", "its response is not HTTP/1"},
       {"HTTP/1.1 abc\r\n\r\n", unreadable},
-      {ok + "Content-Encoding: gzip\r\n" + four + "body", unreadable},
+      {kOk + "Content-Encoding: gzip\r\n" + kFour + "body", unreadable},
   };
   const rlim_t free = LowestFreeDescriptor();
   for (const auto& [sent, outcome, closes] : cases) {
@@ -123,9 +119,8 @@ TEST_F(HttpClientTest, HasOneDeadlineForAllOfIt) {
   constexpr auto kTime = milliseconds(300);
   const std::string interim = "HTTP/1.1 103 Early Hints\r\n\r\n";
   const struct {
-    size_t request;  ///< How long its body is.
-    std::string begin;
-    std::string drip;  ///< Follows every millisecond.
+    size_t request;           ///< How long its body is.
+    std::string begin, drip;  ///< `drip` follows every millisecond.
   } cases[] = {{0, "", ""}, {0, "HTTP/1.1 200 OK\r\nX: ", "x"}, {0, "", interim}, {64'000'000, "", ""}};
   for (const auto& [request, begin, drip] : cases) {
     const Stopwatch watch;
@@ -140,18 +135,24 @@ TEST_F(HttpClientTest, HasOneDeadlineForAllOfIt) {
   }
 }
 
+TEST_F(HttpClientTest, AKeptConnectionThatFallsSilentIsNotUsedAgain) {
+  for (const bool again : {false, true}) {
+    auto outcome = Begin(kPatience, "", {}, true);
+    const UniqueFd connection = Accept(listener_);
+    Send(connection, kOk + kFour + "body");
+    EXPECT_EQ(outcome.get(), "200 body") << again;
+    EXPECT_EQ(Begin(milliseconds(300), "", {}, true).get(), kTooLate);
+  }
+}
+
 TEST_F(HttpClientTest, AStopEndsSendingAndReceiving) {
-  const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
   const struct {
     size_t request;  ///< How long its body is.
-    std::string begin;
-    std::string outcome;
-  } cases[] = {
-      {64'000'000, "", "the connection broke while the request was sent"},
-      {0, "", kBroken},
-      {0, head.substr(0, 20), kBroken},
-      {0, head + "bod", kBroken},
-  };
+    std::string begin, outcome;
+  } cases[] = {{64'000'000, "", "the connection broke while the request was sent"},
+               {0, "", kBroken},
+               {0, kOk, kBroken},
+               {0, kOk + kFour + "bod", kBroken}};
   for (const auto& [request, begin, outcome] : cases) {
     std::stop_source stop;
     auto received = Begin(2 * kPatience, std::string(request, 'x'), stop.get_token());

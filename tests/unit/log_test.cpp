@@ -45,8 +45,10 @@ class UnreadLog {
 
   /// Logs these numbers, each in a line of `kLine` bytes.
   void Write(int from, int to) {
-    for (int number = from; number < to; ++number) log_->Line(Numbered(number));
+    for (int number = from; number < to; ++number) Line(Numbered(number));
   }
+  void Line(const std::string& text) { log_->Line(text); }
+  void End() { log_.reset(); }
 
   /// Reads up to and including the line that ends so.
   std::string ReadTo(const std::string& end) {
@@ -60,8 +62,6 @@ class UnreadLog {
     }
     return text;
   }
-
-  void End() { log_.reset(); }
 
   static constexpr int kLine = 5000;  ///< More than a pipe takes at once.
   static std::string Numbered(int number) {
@@ -106,8 +106,14 @@ TEST(LogTest, SaysHowManyLinesItCouldNotKeep) {
     EXPECT_LE(kept, (256 + 64) * 1024 / UnreadLog::kLine + 1);
     EXPECT_EQ(text, UnreadLog::Lines(0, kept) + "WARNING:rng:" + std::to_string(200 - kept) +
                         " lines of this log are lost: it was not read\n");
-    log.Write(200, 201);
-    EXPECT_EQ(log.ReadTo("200"), UnreadLog::Lines(200, 201));
+    for (const int lost : {1, 2}) {
+      log.Write(0, 20);
+      log.Line(std::string(300 * 1024, '.'));
+      if (lost == 2) log.Line("There is room for this one, but its place is behind the other.");
+      EXPECT_EQ(log.ReadTo("it was not read"), UnreadLog::Lines(0, 20) +
+                                                   "WARNING:rng:" + std::to_string(lost) +
+                                                   " lines of this log are lost: it was not read\n");
+    }
   }
 }
 

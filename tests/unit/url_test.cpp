@@ -80,7 +80,7 @@ TEST(RedisUrlTest, HasUserPasswordHostPortAndDatabase) {
       {"(a % without two hexadecimal digits)",
        {"redis://:%4@redis", "redis://:%@redis", "redis://:%zz@redis", "redis://:%4g@redis",
         "redis://:%g4@redis", "redis://:%4/@redis", "redis://:%4:@redis", "redis://:%4`@redis",
-        "redis://:%4@@redis", "redis://:%4G@redis"}},
+        "redis://:%4G@redis"}},
       {"(no closing bracket)", {"redis://[::1"}},
   };
   Expect<RedisUrl>(table, [](const RedisUrl& url) {
