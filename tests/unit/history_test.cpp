@@ -33,7 +33,7 @@ TEST(HistoryTest, ReadsByItselfFromWhenItIsWantedAndKeepsWhatSucceeds) {
   History history(counters, kPeriod);
   std::this_thread::sleep_for(5 * kPeriod);
   EXPECT_EQ(counters.readings, 0) << "nobody wants it";
-  history.Want();
+  (void)history.Read(History::Clock::now());
   ASSERT_TRUE(Eventually([&] { return counters.readings >= 8; }));
   const auto asked = History::Clock::now();
   auto readings = history.Read(asked);
