@@ -1,7 +1,7 @@
 """Chaos: 20 workers mine while all around them, and they themselves, fail at random moments. Nothing is lost.
 
-Machines have a network of their own; see machines.py. A round lasts 100 s. Its seed decides what fails, when and how
-long.
+Each service, and each five workers, are on a machine with a network of its own. A round lasts 100 s. Its seed decides
+what fails, when and how long.
 
 DOCKERCOINS_SEED    the first round's seed; default 1
 DOCKERCOINS_ROUNDS  how many rounds, each with the next seed; default 1
@@ -9,6 +9,7 @@ DOCKERCOINS_ROUNDS  how many rounds, each with the next seed; default 1
 
 import collections
 import contextlib
+import functools
 import hashlib
 import heapq
 import os
@@ -19,8 +20,8 @@ import time
 
 import pytest
 
-from harness import NAMESPACES, Redis, Service, counted, eventually, private_kib, run, wallet
-from machines import Network
+from fakes import FakeDns, Namespace
+from harness import Redis, Service, counted, eventually, needs_namespaces, private_kib, run, wallet
 
 SEED = int(os.environ.get("DOCKERCOINS_SEED") or 1)
 ROUNDS = int(os.environ.get("DOCKERCOINS_ROUNDS") or 1)
@@ -29,9 +30,32 @@ WORKERS, PER_MACHINE = 20, 5
 MORTAL = 10  # so many of the workers are also stopped and killed
 HARDLY, LONG = (0.2, 0.5, 1, 2, 4), (6, 15)  # seconds that a fault lasts
 UPSTREAMS = ("rng", "hasher", "redis")
+NET = "10.77.0."
+NAME_SERVER = NET + "53"
 TOLD = re.compile(r"^INFO:worker:(\d+) units of work done", re.MULTILINE)
 # The connection was there. (Dialer's reasons begin with a small letter.)
 BROKE = re.compile(r"^ERROR:worker:[IN][a-z ]+: redis:6379: (?!LOADING)[A-Z]", re.MULTILINE)
+
+
+class Machine(Namespace):
+    """Its network is on a bridge: `eth0` with one .address, which .move() replaces."""
+
+    def __init__(self, bridge, address):
+        super().__init__(resolv=f"nameserver {NAME_SERVER}\n")
+        self.bridge, self.address = bridge, address
+
+    def __enter__(self):
+        super().__enter__()
+        self.bridge.run(f"ip link add port{self.pid} type veth peer name eth0 netns {self.pid}")
+        self.bridge.run(f"ip link set port{self.pid} master br0 up")
+        self.run("ip link set eth0 up")
+        self.run(f"ip address add {self.address}/24 dev eth0")
+        return self
+
+    def move(self, address):
+        self.run(f"ip address del {self.address}/24 dev eth0")
+        self.run(f"ip address add {address}/24 dev eth0")
+        self.address = address
 
 
 def updates(worker):
@@ -49,8 +73,15 @@ class Round(contextlib.ExitStack):
     def __init__(self, seed):
         super().__init__()
         self.random = random.Random(seed)
-        hosts = [f"workers{number}" for number in range(WORKERS // PER_MACHINE)]
-        self.network = self.enter_context(Network(seed, *UPSTREAMS, *hosts))
+        self.fresh = iter(range(100, 250))  # addresses that nobody has had
+        bridge = self.enter_context(Namespace())
+        for line in ("ip link add br0 type bridge", f"ip address add {NAME_SERVER}/24 dev br0", "ip link set br0 up"):
+            bridge.run(line)
+        self.names = self.enter_context(FakeDns(bridge, address=NAME_SERVER))
+        self.machines = {}
+        for name in (*UPSTREAMS, *(f"workers{number}" for number in range(WORKERS // PER_MACHINE))):
+            self.machines[name] = self.enter_context(Machine(bridge, NET + str(next(self.fresh))))
+            self.names.records[name] = [self.machines[name].address]
         self.running = {}  # a Service or Redis by name
         self.ended = []  # (worker, the loops that it had done before, how)
         self.last = {"soft": 0.0, "hard": 0.0}  # when the last fault of a kind ended
@@ -59,67 +90,63 @@ class Round(contextlib.ExitStack):
             self.start(name)
 
     def host(self, name):
-        if name in self.network.machines:
-            return name
-        return f"workers{int(name.removeprefix('worker')) // PER_MACHINE}"
+        return name if name in self.machines else f"workers{int(name.removeprefix('worker')) // PER_MACHINE}"
 
     def machine(self, name):
-        return self.network.machines[self.host(name)]
+        return self.machines[self.host(name)]
 
     def start(self, name):
         machine = self.machine(name)
-        if name == "redis":
-            if name in self.running:
-                self.running[name].start()
-            else:
-                self.running[name] = self.enter_context(Redis(namespace=machine))
-            return
-        settings = {"DELAY_MS": 5, "BIND_ADDRESS": "0.0.0.0", "prefix": machine.prefix, "admin": True}
-        if name in UPSTREAMS:
-            settings["PORT"] = 80
-        self.running[name] = self.enter_context(Service(re.sub(r"\d", "", name), **settings))
-        if not name.startswith("worker"):
-            assert self.running[name].port
-
-    # ------------------------------------------------------------------------------------------------ faults
+        if name != "redis":
+            settings = {"PORT": 80} if name in UPSTREAMS else {}
+            self.running[name] = self.enter_context(Service(
+                re.sub(r"\d", "", name), DELAY_MS=5, BIND_ADDRESS="0.0.0.0", prefix=machine.prefix, admin=True, **settings))
+            assert name not in UPSTREAMS or self.running[name].port
+        elif name in self.running:
+            self.running[name].start()
+        else:
+            self.running[name] = self.enter_context(Redis(namespace=machine))
 
     def end(self, name, how):
         """How: "stop" or "kill"."""
-        if name.startswith("worker"):
+        if name not in UPSTREAMS:
             self.ended.append((self.running[name], self.loops(name), how))
         status = getattr(self.running[name], how)()
         assert status is None or status[0] == 0
 
     def move(self, name):
         self.end(name, "kill")
-        self.machine(name).move(self.network.fresh_address())
-        self.network.publish(name)
-
-    def signal(self, name, number):
-        self.running[name].process.send_signal(number)
+        self.machine(name).move(NET + str(next(self.fresh)))
+        self.names.records[name] = [self.machine(name).address]
 
     def choose(self):
         """(kind, "soft" or "hard", victim, action, its undoing). In a hard one a peer vanishes without a reset."""
-        pick = self.random.choice
-        name = pick((*UPSTREAMS, *UPSTREAMS, f"worker{pick(range(WORKERS))}"))
-        mortal = name in UPSTREAMS or int(name.removeprefix("worker")) < MORTAL
-        host, network = self.host(name), self.network
-        clear = lambda: network.weather(host)  # noqa: E731
-        faults = [("freeze", "soft", name, lambda: self.signal(name, signal.SIGSTOP),
-                   lambda: self.signal(name, signal.SIGCONT)),
-                  ("loss", "hard", host, lambda: network.weather(host, loss=0.3), clear),
-                  ("black hole", "hard", host, lambda: network.weather(host, loss=1), clear),
-                  ("delay", "soft", host, lambda: network.weather(host, delay=0.2), clear),
-                  ("resets", "soft", host, lambda: self.machine(name).reset_connections("--insert"),
-                   lambda: self.machine(name).reset_connections("--delete")),
-                  ("silent name server", "soft", "names", lambda: setattr(network.names, "silent", True),
-                   lambda: setattr(network.names, "silent", False))]
-        if mortal:
-            faults += [("stop", "soft", name, lambda: self.end(name, "stop"), lambda: self.start(name)),
-                       ("kill", "soft", name, lambda: self.end(name, "kill"), lambda: self.start(name))] * 2
+        name = self.random.choice((*UPSTREAMS, *UPSTREAMS, f"worker{self.random.randrange(WORKERS)}"))
+        host, machine = self.host(name), self.machine(name)
+
+        def packets(rule):
+            """What happens to packets that arrive."""
+            return [functools.partial(machine.run, f"iptables -w {action} INPUT ! -i lo {rule}")
+                    for action in ("--insert", "--delete")]
+
+        def signals(*numbers):
+            return [lambda number=number: self.running[name].process.send_signal(number) for number in numbers]
+
+        faults = [("freeze", "soft", name, *signals(signal.SIGSTOP, signal.SIGCONT)),
+                  ("loss", "hard", host, *packets("-m statistic --mode random --probability 0.5 -j DROP")),
+                  ("black hole", "hard", host, *packets("-j DROP")),
+                  ("resets", "soft", host, *packets("-p tcp -j REJECT --reject-with tcp-reset")),
+                  ("slow line", "soft", host,
+                   lambda: machine.run("tc qdisc add dev eth0 root tbf rate 200kbit burst 4kb latency 400ms"),
+                   lambda: machine.run("tc qdisc del dev eth0 root")),
+                  ("silent name server", "soft", "names", lambda: setattr(self.names, "silent", True),
+                   lambda: setattr(self.names, "silent", False))]
+        if name in UPSTREAMS or int(name.removeprefix("worker")) < MORTAL:
+            faults += [(how, "soft", name, lambda how=how: self.end(name, how), lambda: self.start(name))
+                       for how in ("stop", "kill")] * 2
         if name in UPSTREAMS:
             faults.append(("move", "hard", name, lambda: self.move(name), lambda: self.start(name)))
-        return pick(faults)
+        return self.random.choice(faults)
 
     def play(self, seconds):
         begun = time.monotonic()
@@ -149,11 +176,6 @@ class Round(contextlib.ExitStack):
             undo_until(until)
             time.sleep(max(0, until - time.monotonic()))
         undo_until(end)
-
-    # ------------------------------------------------------------------------------------------- what is seen
-
-    def workers(self):
-        return [name for name in self.running if name.startswith("worker")]
 
     def metric(self, name, metric):
         result = run("worker", "--metrics", prefix=self.machine(name).prefix,
@@ -186,12 +208,12 @@ class Round(contextlib.ExitStack):
         return time.monotonic() - begun
 
 
-@pytest.mark.skipif(not NAMESPACES, reason="needs root and namespaces")
+@needs_namespaces
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
 def test_after_chaos_nothing_is_lost_and_everybody_mines(seed, figure):
     print(f"DOCKERCOINS_SEED={seed}")
     with Round(seed) as chaos:
-        workers = chaos.workers()
+        workers = [f"worker{number}" for number in range(WORKERS)]
         chaos.await_progress(workers, 10)
         time.sleep(2)
         before = [chaos.usage(name) for name in workers[MORTAL:]]

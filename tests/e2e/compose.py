@@ -111,19 +111,6 @@ class Compose:
     def __call__(self, *words, **options):
         return run(*self.command, *words, cwd=self.folder, env=self.environment, **options)
 
-    def down(self, *words):
-        """`down`, which must succeed, unless the engine has miscounted, as 20.10 sometimes does when busy.
-
-        Then it takes an empty network for one in use, until it is restarted.
-        """
-        result = self("down", *words, check=False)
-        if "has active endpoints" in result.stdout and run(
-                "docker", "network", "inspect", "--format", "{{len .Containers}}", f"{self.project}_default",
-                env=self.environment).stdout == "0\n":
-            docker_engine.restart_engine()
-            result = self("down", *words, check=False)
-        assert result.returncode == 0, result.stdout
-
     def lesson(self, *options):
         """Runs scripts/lesson of this folder, with separate streams."""
         return subprocess.run(["scripts/lesson", *options], cwd=self.folder, env=self.environment, text=True,

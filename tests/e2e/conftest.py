@@ -32,7 +32,7 @@ def checkout(tmp_path_factory):
         name for name in names if name in ("__pycache__", ".pytest_cache")
         or at == REPO and name in ("build", "artefacts", ".git")])
     for path in (os.path.dirname(os.path.dirname(folder)), os.path.dirname(folder)):
-        os.chmod(path, 0o755)  # like a checkout; pytest's own folders are private
+        os.chmod(path, 0o755)  # as around a checkout; pytest's own folders are private
     return folder
 
 

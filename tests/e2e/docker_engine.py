@@ -90,48 +90,23 @@ def say(text):
 def install_missing(programs):
     """Installs the packages of missing programs, {path: package}."""
     missing = sorted({package for path, package in programs.items() if not os.path.exists(path)})
-    if not missing:
-        return
-    if os.geteuid() != 0:
+    if missing and os.geteuid() != 0:
         raise Unavailable(f"only root can install {' '.join(missing)}")
-    say(f"installing {' '.join(missing)}")
-    apt_get = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "--quiet=2")
-    environment = dict(os.environ, PATH=PATH, DEBIAN_FRONTEND="noninteractive")
-    succeeds(*apt_get, "update", timeout=600)  # a broken third-party source must not stop us
-    run(*apt_get, "install", "--yes", "--no-install-recommends", *missing, env=environment)
+    if missing:
+        say(f"installing {' '.join(missing)}")
+        apt_get = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "--quiet=2")
+        succeeds(*apt_get, "update", timeout=600)  # a broken third-party source must not stop us
+        run(*apt_get, "install", "--yes", "--no-install-recommends", *missing,
+            env=dict(os.environ, PATH=PATH, DEBIAN_FRONTEND="noninteractive"))
 
 
 def is_bookworm():
     return "VERSION_CODENAME=bookworm\n" in pathlib.Path("/etc/os-release").read_text("utf-8")
 
 
-def mirrors():
-    """(Debian's archive, its security archive) as this machine's own sources name them."""
-    listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
-    found = {label: uri.rstrip("/") for origin, label, uri in (line.split("|") for line in listed.splitlines())
-             if origin == "Debian"}
-    if not {"Debian", "Debian-Security"} <= found.keys():
-        raise RuntimeError("this machine's apt sources lack Debian's archive or its security archive (or 'apt-get "
-                           "update' was never run)")
-    return found["Debian"], found["Debian-Security"]
-
-
 def compose_1():
     """Path of docker-compose 1.29, or None if this release of Debian no longer has it."""
     return "/usr/bin/docker-compose" if is_bookworm() else None
-
-
-def ensure_plugins():
-    """Takes COMPOSE_2 and BUILDX from Debian 13's packages."""
-    if os.path.exists(COMPOSE_2) and os.path.exists(BUILDX):
-        return
-    say("fetching Compose 2 and Buildx")
-    script = "cd /tmp && apt-get update && apt-get download docker-compose docker-buildx"
-    script += " && for package in *.deb; do dpkg-deb -x $package /; done"
-    container = run("docker", "create", "debian:trixie-slim", "sh", "-c", script).strip()
-    run("docker", "start", "--attach", container)
-    run("docker", "cp", f"{container}:/usr/libexec/docker/cli-plugins", STATE)
-    run("docker", "rm", container)
 
 
 def engine_answers():
@@ -169,69 +144,60 @@ def stop_engine():
         say("dockerd stopped")
 
 
-def restart_engine():
-    """Restarts the dockerd that start_engine() started, and no other."""
-    if os.path.exists(DOCKERD[1]):
-        stop_engine()
-        start_engine()
-
-
-def obtained(name):
-    """Whether the engine has an image of that name, or can pull it."""
-    if succeeds("docker", "image", "inspect", name) or succeeds("docker", "pull", "--quiet", name, timeout=300):
-        return True
-    say(f"{name} cannot be pulled: making a stand-in")
-    return False
-
-
-def ensure_debian(suite):
-    """Makes debian:SUITE-slim available."""
-    name = f"debian:{suite}-slim"
-    if obtained(name):
-        return
-    install_missing({"/usr/bin/mmdebstrap": "mmdebstrap"})
-    archive, security = mirrors()
-    sources = [f"deb [signed-by={KEYRING}] {uri} {part} main" for uri, part in (
-        (archive, suite), (archive, f"{suite}-updates"), (security, f"{suite}-security"))]
-    slim = [f"--dpkgopt={rule}" for rule in ("force-unsafe-io", "path-exclude=/usr/share/doc/*", "path-include="
-            "/usr/share/doc/*/copyright", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*")]
-    with tempfile.TemporaryDirectory(prefix="dockercoins-debian-") as folder:
-        run("mmdebstrap", "--variant=minbase", "--include=ca-certificates", *slim, '--aptopt=Acquire::Languages "none"',
-            suite, f"{folder}/root.tar", *sources)
-        build(name, DEBIAN.format(suite), folder)
-
-
 def pinned_image(repository, file="docker-compose.yml"):
     """The image of that repository in a Compose file: repository:tag."""
     text = pathlib.Path(REPO, file).read_text("utf-8")
     return re.search(rf"^\s+image: ({repository}:\S+)$", text, re.MULTILINE).group(1)
 
 
-def build(name, dockerfile, folder):
-    """Builds a substitute from the files in that folder."""
-    pathlib.Path(folder, "Dockerfile").write_text(dockerfile, "utf-8")
-    run("docker", "build", "--quiet", "--tag", name, folder, env=dict(os.environ, PATH=PATH, DOCKER_BUILDKIT="0"))
+def bootstrap(suite, archive):
+    """Writes the files of Debian's smallest system, from where this machine gets Debian."""
+    install_missing({"/usr/bin/mmdebstrap": "mmdebstrap"})
+    listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
+    mirrors = dict(line.split("|")[1:] for line in listed.splitlines() if line.startswith("Debian|"))
+    sources = [f"deb [signed-by={KEYRING}] {mirrors[label].rstrip('/')} {part} main" for label, part in (
+        ("Debian", suite), ("Debian", f"{suite}-updates"), ("Debian-Security", f"{suite}-security"))]
+    slim = [f"--dpkgopt={rule}" for rule in ("force-unsafe-io", "path-exclude=/usr/share/doc/*", "path-include="
+            "/usr/share/doc/*/copyright", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*")]
+    run("mmdebstrap", "--variant=minbase", "--include=ca-certificates", *slim, '--aptopt=Acquire::Languages "none"',
+        suite, archive, *sources)
 
 
-def ensure_built(name, dockerfile):
-    """Makes an image available; the substitute is built from Debian's package."""
-    if not obtained(name):
-        with tempfile.TemporaryDirectory() as folder:
-            build(name, dockerfile, folder)
+def ensure(name, dockerfile, suite=None):
+    """Makes an image available: the engine's, or from its registry, or a substitute."""
+    if succeeds("docker", "image", "inspect", name) or succeeds("docker", "pull", "--quiet", name, timeout=300):
+        return
+    say(f"{name} cannot be pulled: making a stand-in")
+    with tempfile.TemporaryDirectory(prefix="dockercoins-") as folder:
+        if suite:
+            bootstrap(suite, f"{folder}/root.tar")
+        pathlib.Path(folder, "Dockerfile").write_text(dockerfile, "utf-8")
+        run("docker", "build", "--quiet", "--tag", name, folder, env=dict(os.environ, PATH=PATH, DOCKER_BUILDKIT="0"))
+
+
+def ensure_plugins():
+    """Takes COMPOSE_2 and BUILDX from Debian 13's packages."""
+    if os.path.exists(COMPOSE_2) and os.path.exists(BUILDX):
+        return
+    say("fetching Compose 2 and Buildx")
+    script = ("cd /tmp && apt-get update && apt-get download docker-compose docker-buildx"
+              " && for package in *.deb; do dpkg-deb -x $package /; done")
+    container = run("docker", "create", "debian:trixie-slim", "sh", "-c", script).strip()
+    run("docker", "start", "--attach", container)
+    run("docker", "cp", f"{container}:/usr/libexec/docker/cli-plugins", STATE)
+    run("docker", "rm", container)
 
 
 def start():
     """Prepares everything. Returns whether it started the engine: then the caller must call stop_engine()."""
     os.makedirs(STATE, exist_ok=True)
-    install_missing({"/usr/bin/httping": "httping"})
+    install_missing({"/usr/bin/httping": "httping", **({compose_1(): "docker-compose"} if compose_1() else {})})
     started = start_engine()
     try:
-        if compose_1():
-            install_missing({compose_1(): "docker-compose"})
         for suite in ("bookworm", "trixie"):
-            ensure_debian(suite)
-        ensure_built(pinned_image("redis"), REDIS)
-        ensure_built(pinned_image("prom/prometheus", "docker-compose.metrics.yml"), PROMETHEUS)
+            ensure(f"debian:{suite}-slim", DEBIAN.format(suite), suite)
+        ensure(pinned_image("redis"), REDIS)
+        ensure(pinned_image("prom/prometheus", "docker-compose.metrics.yml"), PROMETHEUS)
         ensure_plugins()
     except BaseException:
         if started:

@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from compose import (PREFIX, SERVICES, ask_prometheus, await_mining, await_targets, get, hashes, read, run,
+from compose import (PREFIX, SERVICES, Compose, ask_prometheus, await_mining, await_targets, get, hashes, read, run,
                      running, start_registry)
 from harness import eventually, free_port
 
@@ -34,26 +34,6 @@ def scale(compose, workers, *files):
 def is_listening(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def cpu_seconds(docker, compose, *services):
-    """CPU time of the process of each of these containers."""
-    containers = [each for service in services for each in compose.containers(service)]
-    pids = docker("inspect", "--format", "{{.State.Pid}}", *containers).split()
-    stats = [read(f"/proc/{pid}/stat").rpartition(")")[2].split() for pid in pids]
-    return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
-
-
-def stop_and_check(compose, docker, figure):
-    """`stop` with ten workers is quick, and every service ends with status 0."""
-    scale(compose, 10)
-    begun = time.monotonic()
-    compose("stop")
-    seconds = time.monotonic() - begun
-    figure(f"stop with 10 workers ({compose.command[-1]}), s", f"{seconds:.1f}")
-    assert seconds < 12  # 2 s on an idle machine, most of it Compose; an original takes 10 s more
-    stopped = [each for service in (*SERVICES, "redis") for each in compose.containers(service)]
-    assert docker("inspect", "--format", "{{.State.ExitCode}}", *stopped).split() == ["0"] * 14
 
 
 def check_lesson(compose, counts, seconds, figure, room=ROOM):
@@ -75,11 +55,11 @@ def check_lesson(compose, counts, seconds, figure, room=ROOM):
 @pytest.fixture(scope="module")
 def project(compose_1, built):
     """The images are built and nothing runs; at the end nothing runs either."""
-    compose_1.down("--volumes", "--remove-orphans")
+    compose_1("down", "--volumes", "--remove-orphans")
     # Another DockerCoins on this machine gets time to end.
     eventually(lambda: not any(is_listening(port) for port in (8000, 8001, 8002)), 120, 0.5, "free ports")
     yield compose_1
-    compose_1.down("--volumes", "--remove-orphans")
+    compose_1("down", "--volumes", "--remove-orphans")
 
 
 def test_up_shows_all_logs_until_ctrl_c(project, docker, tmp_path):
@@ -97,12 +77,11 @@ def test_up_shows_all_logs_until_ctrl_c(project, docker, tmp_path):
 
 
 def test_the_first_hash_is_counted_soon_and_ps_and_logs_are_as_in_the_course(project, figure):
-    project.down()
+    project("down")
     begun = time.monotonic()
     project("up", "-d")
     eventually(lambda: hashes() > 0, 20, 0.02, what="the first hash")
-    figure("up -d to the first hash, s", f"{time.monotonic() - begun:.1f}")
-    assert time.monotonic() - begun < 20  # 3 s on an idle machine, most of it Compose
+    figure("up -d to the first hash, s", f"{time.monotonic() - begun:.1f}")  # 3 on an idle machine, most of it Compose
     log = project("logs", "--no-color", "worker").stdout
     assert "INFO:worker:" in log and not re.search("ERROR|WARNING|Traceback", log), log
     shown = project("ps").stdout
@@ -119,16 +98,19 @@ def test_an_edited_page_shows_on_reload(project):
     page.write_text(before, "utf-8")
 
 
-def httping(port):
-    shown = run("httping", "-c", "3", f"localhost:{port}").stdout
-    return float(re.search(r"min/avg/max = [\d.]+/([\d.]+)/[\d.]+ ms", shown).group(1))
-
-
 def test_ten_workers_find_the_bottleneck(project, docker, figure):
+    def cpu_seconds():
+        """Of the processes of workers, rng and hasher."""
+        pids = docker("inspect", "--format", "{{.State.Pid}}", *(
+            each for name in ("worker", "rng", "hasher") for each in project.containers(name))).split()
+        stats = [read(f"/proc/{pid}/stat").rpartition(")")[2].split() for pid in pids]
+        return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
+
     scale(project, 10)
     time.sleep(4)  # the queue fills
-    cpu, counted = cpu_seconds(docker, project, "worker", "rng", "hasher"), hashes()
-    at_rng, at_hasher = httping(8001), httping(8002)
+    cpu, counted = cpu_seconds(), hashes()
+    at_rng, at_hasher = (float(re.search(r"min/avg/max = [\d.]+/([\d.]+)/[\d.]+ ms", run(
+        "httping", "-c", "3", f"localhost:{port}").stdout).group(1)) for port in (8001, 8002))
     figure("httping of rng and hasher with 10 workers, ms", f"{at_rng:.0f}, {at_hasher:.1f}")
     assert 620 < at_rng < 900 and at_hasher < 25
     shown = docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}")
@@ -137,11 +119,9 @@ def test_ten_workers_find_the_bottleneck(project, docker, figure):
     figure("memory of a container, MiB", ", ".join(f"{name} {size:.1f}" for name, size in memory.items()))
     assert memory["worker"] <= 1.2 and memory["rng"] <= 2 and memory["hasher"] <= 5 and memory["webui"] <= 5
     shown = project.lesson("explain", "--seconds", "5")
-    assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("Time per hash, with 10 workers and 1 rng:\n")
-    assert re.search(r": it is the bottleneck\.\nOne more .* one more rng 1[789]\.\d, and 1 rng with CONCURRENCY=2 "
-                     r"(19|20)\.\d\.$", shown.stdout)
-    cpu = (cpu_seconds(docker, project, "worker", "rng", "hasher") - cpu) / (hashes() - counted)
+    assert re.match(r"Time per hash, with 10 workers and 1 rng:\n(.|\n)*: it is the bottleneck\.\nOne more .* one more "
+                    r"rng 1[789]\.\d, and 1 rng with CONCURRENCY=2 (19|20)\.\d\.$", shown.stdout), shown
+    cpu = (cpu_seconds() - cpu) / (hashes() - counted)
     figure("CPU per hash at 10 workers, ms", f"{cpu * 1000:.2f}")
     assert cpu < 0.008  # 2 to 3 ms on two slow CPUs
 
@@ -157,10 +137,17 @@ def test_scripts_lesson_says_that_it_holds(project, figure):
 
 def test_a_stop_is_quick_and_keeps_the_coins_and_down_leaves_nothing(project, docker, figure):
     before = hashes()
-    stop_and_check(project, docker, figure)
+    scale(project, 10)
+    begun = time.monotonic()
+    project("stop")
+    seconds = time.monotonic() - begun
+    figure("stop with 10 workers, s", f"{seconds:.1f}")
+    assert seconds < 12  # 2 s on an idle machine, most of it Compose; an original takes 10 s more
+    stopped = [each for service in (*SERVICES, "redis") for each in project.containers(service)]
+    assert docker("inspect", "--format", "{{.State.ExitCode}}", *stopped).split() == ["0"] * 14
     project("start")
     assert eventually(hashes, 20, what="a counter") >= before
-    project.down()
+    project("down")
     mine = ("--filter", f"label=com.docker.compose.project={project.project}", "--quiet")
     assert docker("ps", "--all", *mine) + docker("network", "ls", *mine) + docker("volume", "ls", *mine) == ""
     shown = project.lesson()
@@ -169,13 +156,8 @@ def test_a_stop_is_quick_and_keeps_the_coins_and_down_leaves_nothing(project, do
 
 
 def test_prometheus_shows_that_rng_is_saturated_and_two_rng_behind_one_name_raise_the_limit(project, figure):
-    def values(rule):
-        """The value of each series of that recording rule."""
-        return [float(series["value"][1]) for series in ask_prometheus(f"query?query={rule}").get("result", [])]
-
-    def alerts():
-        return [each["labels"]["alertname"] for each in ask_prometheus("alerts").get("alerts", [])
-                if each["state"] == "firing"]
+    def values(query):
+        return [float(series["value"][1]) for series in ask_prometheus(f"query?query={query}").get("result", [])]
 
     with_metrics = ("-f", "docker-compose.yml", "-f", "docker-compose.metrics.yml")
     scale(project, 3)
@@ -183,7 +165,8 @@ def test_prometheus_shows_that_rng_is_saturated_and_two_rng_behind_one_name_rais
     await_targets(3)
     scale(project, 10)
     await_targets(10)
-    eventually(lambda: alerts() == ["RngIsSaturated"], 90, 0.5, "the alert")
+    eventually(lambda: len(values('ALERTS{alertname="RngIsSaturated",alertstate="firing"}')) == 1, 90, 0.5, "the alert")
+    assert len(values('ALERTS{alertstate="firing"}')) == 1
     eventually(lambda: max(values("instance:rng_utilisation:ratio30s"), default=0) > 0.95, 60, 0.5, "a busy rng")
     [speed] = values("dockercoins:loops:rate30s")
     assert len(values("step:dockercoins_step_duration_seconds:mean30s")) == 4
@@ -197,38 +180,28 @@ def test_prometheus_shows_that_rng_is_saturated_and_two_rng_behind_one_name_rais
     assert not is_listening(9090)
 
 
-def test_the_lesson_on_compose_2(compose_2, project, docker, figure):
-    """up, ps, scale, a lesson with a slower worker, stop, down."""
-    project.down("--volumes", "--remove-orphans")
-    slow = "services: {worker: {environment: {DELAY_MS: 400}}}\n"
-    pathlib.Path(compose_2.folder, "slow.yml").write_text(slow, "utf-8")
-    compose_2.environment["COMPOSE_FILE"] = "docker-compose.yml:slow.yml"
-    try:
-        said = compose_2("up", "-d").stdout
-        assert "Pull" not in said and "Build" not in said, "all images are there, as in a room without internet"
-        await_mining()
-        shown = compose_2("ps").stdout
-        assert all(f"800{port}->80/tcp" in shown for port in (0, 1, 2))
-        scale(compose_2, 2)
-        assert "worker, rng and hasher: 400, 100 and 100 ms\n" in check_lesson(compose_2, "3", SECONDS, figure)
-        assert not re.search("ERROR|WARNING", compose_2("logs", "--no-color", "worker").stdout)
-        stop_and_check(compose_2, docker, figure)
-    finally:
-        compose_2.down()
-        del compose_2.environment["COMPOSE_FILE"]
-    assert docker("ps", "--all", "--filter", f"label=com.docker.compose.project={compose_2.project}", "--quiet") == ""
-
-
 @pytest.fixture(params=["compose_1", "compose_2"])
 def each_compose(request, project):
     """One Compose and then the other, with nothing running. Its environment may be changed."""
-    compose = request.getfixturevalue(request.param)
-    before = dict(compose.environment)
-    compose.down()
+    theirs = request.getfixturevalue(request.param)
+    theirs("down", "--volumes", "--remove-orphans")
+    compose = Compose(theirs.command, theirs.folder, dict(theirs.environment))
     yield compose
-    compose.down()
-    compose.environment.clear()
-    compose.environment.update(before)
+    compose("down")
+
+
+@pytest.mark.parametrize("each_compose", ["compose_2"], indirect=True)
+def test_the_lesson_on_compose_2_with_a_slower_worker(each_compose, figure, tmp_path):
+    (tmp_path / "slow.yml").write_text("services: {worker: {environment: {DELAY_MS: 400}}}\n")
+    each_compose.environment["COMPOSE_FILE"] = f"docker-compose.yml:{tmp_path}/slow.yml"
+    said = each_compose("up", "-d").stdout
+    assert "Pull" not in said and "Build" not in said, "all images are there, as in a room without internet"
+    await_mining()
+    shown = each_compose("ps").stdout
+    assert all(f"800{port}->80/tcp" in shown for port in (0, 1, 2))
+    scale(each_compose, 2)
+    assert "worker, rng and hasher: 400, 100 and 100 ms\n" in check_lesson(each_compose, "3", SECONDS, figure)
+    assert not re.search("ERROR|WARNING", each_compose("logs", "--no-color", "worker").stdout)
 
 
 def test_the_published_ports_can_be_set(each_compose):
@@ -244,8 +217,9 @@ def test_the_published_ports_can_be_set(each_compose):
 
 def test_images_are_built_here_unless_a_registry_and_a_pull_policy_are_named(each_compose, docker, tmp_path):
     """Without them no registry is asked, where the names may be somebody else's. What is built here is a label only."""
-    def origins():
-        return set(docker("image", "inspect", "--format", '{{index .Config.Labels "e2e.from"}}', *images).split())
+    def origins(prefix):
+        return set(docker("image", "inspect", "--format", '{{index .Config.Labels "e2e.from"}}', *(
+            f"{prefix}/{name}:e2e" for name in SERVICES)).split())
 
     def remove():
         docker("rmi", "--force", *set(docker("images", "--quiet", "--filter", "label=e2e.from").split()))
@@ -254,25 +228,20 @@ def test_images_are_built_here_unless_a_registry_and_a_pull_policy_are_named(eac
     (tmp_path / "small.yml").write_text(json.dumps({"services": {
         name: {"build": {"context": str(tmp_path), "dockerfile": "Dockerfile"}} for name in SERVICES}}))
     with contextlib.ExitStack() as stack:
-        registry = start_registry(stack, tmp_path)
-        tag = f"e2e-{registry.partition(':')[2]}"
-        each_compose.environment.update({"TAG": tag, "COMPOSE_FILE": f"docker-compose.yml:{tmp_path}/small.yml"})
-        images = [f"{PREFIX}/{name}:{tag}" for name in SERVICES]
+        theirs = f"{start_registry(stack, tmp_path)}/me"
+        each_compose.environment.update({"TAG": "e2e", "COMPOSE_FILE": f"docker-compose.yml:{tmp_path}/small.yml"})
         stack.callback(remove)
         said = each_compose("up", "--no-start").stdout
-        assert origins() == {"here"} and not re.search("pull|warn", said, re.IGNORECASE), said
-        each_compose.down()
-        remove()
+        assert origins(PREFIX) == {"here"} and not re.search("pull|warn", said, re.IGNORECASE), said
+        each_compose("down")
 
-        images[:] = [f"{registry}/me/{name}:{tag}" for name in SERVICES]
-        for image in images:
-            docker("build", "--build-arg", "FROM=there", "--tag", image, str(tmp_path))
-            docker("push", image)
+        for name in SERVICES:
+            docker("build", "--build-arg", "FROM=there", "--tag", f"{theirs}/{name}:e2e", str(tmp_path))
+            docker("push", f"{theirs}/{name}:e2e")
         remove()
-        each_compose.environment.update({"REGISTRY": f"{registry}/me", "PULL_POLICY": "if_not_present"})
+        each_compose.environment.update({"REGISTRY": theirs, "PULL_POLICY": "if_not_present"})
         each_compose("pull", *SERVICES)
-        assert origins() == {"there"}
         each_compose("up", "--no-start")
-        assert origins() == {"there"}, "they are not built"
+        assert origins(theirs) == {"there"}, "they are not built"
         each_compose("up", "--no-start", "--build")
-        assert origins() == {"here"}, "they are built, for those who have changed something"
+        assert origins(theirs) == {"here"}, "they are built, for those who have changed something"

@@ -23,26 +23,24 @@ OTHERS = ("redis:7.2.11-alpine", "prom/prometheus:v3.5.0", "jpetazzo/shpod:lates
 
 
 class EmptyEngine:
-    """An engine beside the machine's, with storage of its own.
+    """An engine beside the machine's, with storage of its own, and in a network that another command enters.
 
-    It has a network of its own, too: with --bridge=none, dockerd removes docker0, which may be another engine's.
+    With --bridge=none, dockerd removes docker0, which may be another engine's.
     """
 
     def __init__(self, stack, environment, network, *options):
         self.inside = network
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))  # a socket's path must be short
+        folder = stack.enter_context(tempfile.TemporaryDirectory())  # a socket's path must be short
         self.environment = {**environment, "DOCKER_HOST": f"unix://{folder}/socket"}
-        log = folder / "log"
-        process = stack.enter_context(running(
+        stack.enter_context(running(
             [*network, "dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid",
-             f"--host=unix://{folder}/socket", "--bridge=none", "--iptables=false", *options], log))
-        eventually(lambda: process.poll() is not None or run(
-            "docker", "version", env=self.environment, check=False).returncode == 0, 60, 0.2, "an engine")
-        assert process.poll() is None, log.read_text()[-2000:]
+             f"--host=unix://{folder}/socket", "--bridge=none", "--iptables=false", *options], f"{folder}/log"))
+        eventually(lambda: run("docker", "version", env=self.environment, check=False).returncode == 0, 60, 0.2,
+                   "an engine")
         assert self("images", "--quiet") == ""
 
-    def __call__(self, *words, **options):
-        return self.run("docker", *words, **options).stdout.strip()
+    def __call__(self, *words):
+        return self.run("docker", *words).stdout.strip()
 
     def run(self, *command, **options):
         return run(*self.inside, *command, **{"env": self.environment, **options})
@@ -70,25 +68,8 @@ def network(engine, stack):
     return inside
 
 
-@pytest.fixture
-def empty(environment, stack, network):
-    """empty("--debug"): an engine that has no image, with that option."""
-    return lambda *options: EmptyEngine(stack, environment, network, *options)
-
-
-@pytest.fixture
-def registry(network, stack, tmp_path):
-    return start_registry(stack, tmp_path, *network)
-
-
-def unpack(bundle, folder):
-    folder.mkdir()
-    run("tar", "-C", str(folder), "-xzf", str(bundle))
-    return folder / "dockercoins"
-
-
 def test_an_engine_that_has_nothing_gets_all_images_from_the_bundle_but_none_from_half_of_it(
-        checkout, environment, docker, built, empty, tmp_path, figure):
+        checkout, environment, docker, built, stack, network, tmp_path, figure):
     names = [f"{PREFIX}/{name}:v0.1" for name in SERVICES] + list(OTHERS[:2])
     bundle = tmp_path / "room.tar.gz"
     command = ["scripts/bundle", "--output", str(bundle)]
@@ -101,35 +82,35 @@ def test_an_engine_that_has_nothing_gets_all_images_from_the_bundle_but_none_fro
     os.chmod(f"{checkout}/webui/files/index.html", 0o644)
     run("sha256sum", "-c", f"{bundle.name}.sha256", cwd=tmp_path)
     figure("bundle, MB", f"{bundle.stat().st_size / 1e6:.0f}")
-    room = empty()
+    room = EmptyEngine(stack, environment, network)
 
-    half = tmp_path / "half.tar.gz"
+    folder, half = tmp_path / "dockercoins", tmp_path / "half.tar.gz"
     shutil.copy(bundle, half)
     os.truncate(half, bundle.stat().st_size // 2)
-    (tmp_path / "half").mkdir()
-    assert run("tar", "-C", str(tmp_path / "half"), "-xzf", str(half), check=False).returncode != 0
-    refused = room.run(str(tmp_path / "half/dockercoins/load"), check=False)
+    assert run("tar", "-xzf", str(half), cwd=tmp_path, check=False).returncode != 0
+    refused = room.run(f"{folder}/load", check=False)
     assert refused.returncode == 1 and "load: the bundle is damaged" in refused.stdout
     assert room("images", "--quiet") == ""
 
-    folder = unpack(bundle, tmp_path / "whole")
+    run("tar", "-xzf", str(bundle), cwd=tmp_path)
     assert folder.joinpath("webui/files/index.html").stat().st_mode & 0o777 == 0o644, "webui is not root"
-    assert "docker-compose up -d" in room.run(str(folder / "load")).stdout
+    assert "docker-compose up -d" in room.run(f"{folder}/load").stdout
     assert room.ids(names) == {name: docker("image", "inspect", "--format", "{{.Id}}", name) for name in names}
     for name in SERVICES:
         assert room("run", "--rm", "--network=none", f"{PREFIX}/{name}:v0.1", "--version").startswith(name)
     sums = (folder / "SHA256SUMS").read_text()
     (folder / "SHA256SUMS").write_text(re.sub("images-[a-z0-9]+", "images-riscv64", sums))
-    assert ", but the bundle has only riscv64" in room.run(str(folder / "load"), check=False).stdout
+    assert ", but the bundle has only riscv64" in room.run(f"{folder}/load", check=False).stdout
     for name, said in ((OTHERS[0], "bundle: .+"), (names[0], f"bundle: {names[0]} is missing .*")):
         room("rmi", name)
         missing = room.run(*command, cwd=checkout, check=False)
         assert missing.returncode == 1 and re.fullmatch(said, missing.stdout.splitlines()[-1])
 
 
-def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, tmp_path):
+def test_both_architectures_from_the_build_to_a_room(checkout, environment, stack, network, tmp_path):
     """scripts/release, with images that hold only their SBOM: no program of arm64 can be built or run everywhere."""
-    author = empty(f"--registry-mirror=http://{registry}")  # instead of Docker Hub
+    registry = start_registry(stack, tmp_path, *network)
+    author = EmptyEngine(stack, environment, network, f"--registry-mirror=http://{registry}")  # instead of Docker Hub
     environment = {**author.environment, "REGISTRY": f"{registry}/me/dockercoins", "TAG": TAG}
     files = pathlib.Path(checkout, "build/release-files", TAG)
 
@@ -174,9 +155,9 @@ def test_both_architectures_from_the_build_to_a_room(checkout, empty, registry, 
     release("bundle")
     assert named() == before
 
-    room = empty()
-    folder = unpack(files / f"dockercoins-{TAG}.tar.gz", tmp_path / "unpacked")
-    assert "kind load image-archive images-amd64.tar" in room.run(str(folder / "load")).stdout
+    room, folder = EmptyEngine(stack, environment, network), tmp_path / "dockercoins"
+    run("tar", "-xzf", str(files / f"dockercoins-{TAG}.tar.gz"), cwd=tmp_path)
+    assert "kind load image-archive images-amd64.tar" in room.run(f"{folder}/load").stdout
     names = {name for name, _ in ids}
     assert room.ids(names) == {name: ids[name, "amd64"] for name in names}
     with tarfile.open(folder / "images-arm64.tar") as archive:

@@ -6,6 +6,7 @@ import selectors
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
 
@@ -13,7 +14,6 @@ from waiting import scale
 
 
 def open_socket(port, host="127.0.0.1", timeout=10.0, receive_buffer=None):
-    """A connected TCP socket."""
     connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -32,7 +32,6 @@ def read_to_end(connection):
 
 
 def raw(port, data, timeout=10.0, host="127.0.0.1"):
-    """Sends the bytes and returns all bytes received until the other side closes."""
     with open_socket(port, host, timeout) as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(data)
@@ -64,8 +63,7 @@ def collect(connections, timeout=10.0):
 class Answer:
     """A parsed HTTP response. .headers have lower-case names; repeated ones are joined by ', '.
 
-    Two are not in .headers: .times is Server-Timing, milliseconds (in the queue, of work), None without a turn;
-    .date is Date, Unix seconds, None without one.
+    Two are not in .headers: .times is Server-Timing, milliseconds (in the queue, of work), .date is in Unix seconds.
     """
 
     def __init__(self, data):
@@ -90,7 +88,6 @@ class Answer:
 
 
 def ask(port, data, timeout=10.0, host="127.0.0.1"):
-    """Like raw(), but the response is parsed."""
     return Answer(raw(port, data, timeout, host))
 
 
@@ -127,10 +124,7 @@ def receive(connection, size):
 
 
 def quickest(action, enough, tries=5):
-    """The shortest time of a few tries. The first below `enough` seconds is the last try.
-
-    For an upper bound with little room: a busy machine delays one try, not all of them.
-    """
+    """The shortest time of a few tries, until one is below `enough` seconds: a busy machine delays not all of them."""
     times = []
     while len(times) < tries and min(times, default=enough) >= enough:
         begun = time.monotonic()
@@ -152,10 +146,9 @@ def dripping(connections, data=b"x" * 1000):
             if ended.wait(0.05):
                 return
 
-    thread = threading.Thread(target=drip)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(drip)
+        try:
+            yield
+        finally:
+            ended.set()

@@ -1,11 +1,4 @@
-"""Fake services that misbehave in ways that the real ones cannot, and networks that fail.
-
-FakeHttp    an rng or a hasher that responds as the test wants: wrong, late, in part, or not at all
-RedisProxy  a proxy for a real Redis that can break a connection before or after a command
-Blackhole   a port where connecting neither succeeds nor fails
-Namespace   a separate network, with name servers for the test; needs root
-FakeDns     the name server in it, which may be silent
-"""
+"""Fake services that misbehave in ways that the real ones cannot, and networks that fail."""
 
 import concurrent.futures
 import contextlib
@@ -15,6 +8,7 @@ import http.client
 import os
 import pathlib
 import socket
+import socketserver
 import struct
 import subprocess
 import tempfile
@@ -23,8 +17,7 @@ import time
 
 from harness import eventually
 
-CLOSE = "close"  # in a list of steps: close the connection
-RESET = "reset"  # reset it
+CLOSE = "close"  # in a FakeHttp's steps: close the connection
 HANG = "hang"  # send nothing more, and keep the connection
 
 
@@ -67,8 +60,7 @@ class Server:
 
     def __exit__(self, *_):
         self._ended.set()
-        self.refuse()
-        self.cut()
+        self.leave()
 
     @property
     def address(self):
@@ -85,7 +77,7 @@ class Server:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def refuse(self):
-        """Refuses new connections. Existing ones stay open."""
+        """Refuses new connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self._listener.close()
@@ -95,6 +87,10 @@ class Server:
         for connection in list(self.connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def leave(self):
+        self.refuse()
+        self.cut()
 
     def _accept(self, listener):
         with contextlib.suppress(OSError):
@@ -112,8 +108,7 @@ class Server:
 
 
 class Request:
-    """A request: .line, .headers (a dict, names not changed), .body, .at (time.monotonic()),
-    .client (the client's end of the connection)."""
+    """A request: .line, .headers, .body, .at (time.monotonic()), .client (its end of the connection)."""
 
     def __init__(self, reader, client):
         self.line = reader.readline(65536).decode().rstrip("\r\n")
@@ -130,8 +125,8 @@ class Request:
 class FakeHttp(Server):
     """An HTTP service that responds with what `answer(request)` returns.
 
-    That is bytes, sent as they are, or a list of steps: bytes to send, a number of seconds to wait, CLOSE,
-    RESET, HANG. `answer` may be replaced at any time. All requests are in .requests.
+    That is bytes, sent as they are, or a list of steps: bytes to send, a number of seconds to wait, CLOSE or HANG.
+    `answer` may be replaced at any time. All requests are in .requests.
     """
 
     def __init__(self, answer, **where):
@@ -157,35 +152,31 @@ class FakeHttp(Server):
                 for step in [steps] if isinstance(steps, bytes) else steps:
                     if isinstance(step, bytes):
                         connection.sendall(step)
-                    elif step == HANG:
-                        reader.read()
-                    elif step == RESET:
-                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    elif step != CLOSE:
+                    elif step not in (CLOSE, HANG):
                         self._ended.wait(step)
-                    if step in (CLOSE, HANG, RESET):
-                        return
+                    else:
+                        return step == HANG and reader.read()
 
 
 class RedisProxy(Server):
-    """A proxy for a real Redis, which sees its commands one by one: .commands, lists of bytes.
-
-    .break_before = b"INCRBY" breaks the connection instead of passing the next such command on, .break_after
-    lets Redis execute it and breaks the connection instead of passing the reply on; .broken is then set.
-    """
+    """A proxy for a real Redis, which sees its commands one by one: .commands, lists of bytes."""
 
     def __init__(self, redis, **where):
         super().__init__(**where)
         self.target_port = redis.port
         self.commands = []
-        self.broken = threading.Event()
-        self.break_before = None
-        self.break_after = None
+        self._breaks = None
+        self._broken = threading.Event()
         self._swallow = None
 
     @property
     def url(self):
         return f"redis://{self.address}"
+
+    def break_at(self, when, word):
+        """Breaks the connection "before" Redis gets the next such command, or "after", in place of the reply."""
+        self._breaks = when, word
+        assert self._broken.wait(20)
 
     def serve(self, connection):
         with socket.create_connection(("127.0.0.1", self.target_port)) as target:
@@ -207,20 +198,19 @@ class RedisProxy(Server):
                     size = int(reader.readline()[1:])
                     command.append(reader.read(size + 2)[:-2])
                 self.commands.append(command)
-                if command[0] == self.break_before:
-                    self.break_before = None
-                    self.broken.set()
+                if self._breaks == ("before", command[0]):
+                    self._breaks = None
+                    self._broken.set()
                     return
-                if command[0] == self.break_after:
-                    self.break_after = None
+                if self._breaks == ("after", command[0]):
                     self._swallow = connection
                 words = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
                 target.sendall(b"*%d\r\n" % len(command) + words)
 
     def pass_back(self, connection, data):
-        """Passes on the replies of Redis."""
         if connection is self._swallow:
-            self.broken.set()
+            self._breaks = None
+            self._broken.set()
             raise OSError("broken on purpose")
         connection.sendall(data)
 
@@ -285,6 +275,10 @@ class Namespace:
     def prefix(self):
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--"]
 
+    def run(self, line):
+        """The output of this command in it."""
+        return subprocess.run([*self.prefix, *line.split()], stdout=subprocess.PIPE, text=True, check=True).stdout
+
     def inside(self, call):
         """What call() returns in this network. What it opens stays there."""
         def enter():  # in a thread, so that only that one moves. (os.setns came with Python 3.12.)
@@ -296,16 +290,16 @@ class Namespace:
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
             return thread.submit(enter).result()
 
-    def socket(self, family=socket.AF_INET, kind=socket.SOCK_STREAM):
+    def socket(self, family=socket.AF_INET):
         """A new socket in this network, for the test."""
-        return self.inside(lambda: socket.socket(family, kind))
+        return self.inside(lambda: socket.socket(family))
 
 
 def _family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-class FakeDns:
+class FakeDns(socketserver.UDPServer):
     """The name server of a Namespace; a context manager.
 
     Knows the addresses, IPv4 or IPv6, in .records ({"rng": ["127.0.0.2"]}), replies that other
@@ -313,33 +307,19 @@ class FakeDns:
     """
 
     def __init__(self, namespace, records=None, silent=False, address="127.0.0.1"):
-        self.records = records or {}
-        self.silent = silent
-        self.asked = 0
-        self._running = True
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._socket = namespace.socket(_family(address), socket.SOCK_DGRAM)
-        self._socket.bind((address, 53))
-        self._socket.settimeout(0.1)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
+        self.records, self.silent, self.asked = records or {}, silent, 0
+        self.address_family = _family(address)
+        namespace.inside(lambda: super(FakeDns, self).__init__((address, 53), None))
+        threading.Thread(target=self.serve_forever, args=[0.05], daemon=True).start()
 
     def __exit__(self, *_):
-        self._running = False
-        self._thread.join()
-        self._socket.close()
+        self.shutdown()
+        self.server_close()
 
-    def _run(self):
-        while self._running:
-            try:
-                query, client = self._socket.recvfrom(4096)
-            except TimeoutError:
-                continue
-            self.asked += 1
-            if not self.silent:
-                self._socket.sendto(self._answer(query), client)
+    def finish_request(self, request, client_address):
+        self.asked += 1
+        if not self.silent:
+            self.socket.sendto(self._answer(request[0]), client_address)
 
     def _answer(self, query):
         end = query.index(b"\0", 12) + 5

@@ -1,6 +1,5 @@
-"""Starts the real programs and a real Redis for the integration tests; and what these tests share.
+"""Starts the real programs and a real Redis, and sees what a client, an operator or a log reader sees.
 
-Nothing here uses the services' internals: a test sees what a client, an operator or a log reader sees.
 Everything can run in parallel (pytest-xdist): ports are reserved across processes, folders are temporary.
 """
 
@@ -8,7 +7,6 @@ import contextlib
 import os
 import re
 import resource
-import selectors
 import shutil
 import signal
 import socket
@@ -36,8 +34,7 @@ _next_port = 10000 + (os.getpid() * 61) % 20000
 def free_port():
     """A TCP port that nobody listens on, and that no other test process gets.
 
-    It is below those that the kernel takes for outgoing connections, and reserved by an abstract Unix socket of that
-    name, held until this process ends.
+    It is below those that the kernel takes for outgoing connections, and reserved by an abstract Unix socket.
     """
     global _next_port
     ipv6 = socket.has_dualstack_ipv6()
@@ -102,41 +99,35 @@ def run(name, *args, prefix=(), path=None, timeout=20, **env):
 class Service:
     """One of the four programs, as a process; a context manager that stops it with TERM and expects status 0.
 
-    Service("rng", DELAY_MS=50) starts rng with that setting, PORT=0, BIND_ADDRESS=127.0.0.1, ADMIN_PORT=0 and nothing
-    else but a PATH. None removes a variable. webui gets FILES_DIR of the repository and ASSETS_DIR of Debian.
-
-      admin=True    with an admin port, in .admin_port
-      prefix=[...]  words before the command, such as ["setpriv", "--reuid=1000", ...]; they must exec
-      path=...      another copy of the program
-      stdout=...    where its log goes, which the test then reads
+    Service("rng", DELAY_MS=50) starts rng with that setting, those below and a PATH. None removes a variable. `prefix`
+    are words before the command, which must exec; `path` is another copy of the program.
     """
 
     def __init__(self, name, *, admin=False, prefix=(), path=None, stdout=subprocess.PIPE, **env):
         self.name = name
-        settings = {"ADMIN_PORT": 0, "BIND_ADDRESS": "127.0.0.1"}
+        settings = {"ADMIN_PORT": free_port() if admin else 0, "BIND_ADDRESS": "127.0.0.1"}
         if name != "worker":
             settings["PORT"] = 0
         if name == "webui":
-            settings.update(FILES_DIR=os.path.join(REPO, "webui/files"), ASSETS_DIR="/usr/share/javascript")
-        if admin:
-            settings["ADMIN_PORT"] = free_port()
-        settings.update(env)
+            settings |= {"FILES_DIR": os.path.join(REPO, "webui/files"), "ASSETS_DIR": "/usr/share/javascript"}
+        settings |= env
         self.admin_port = int(settings["ADMIN_PORT"] or 0) or None
         self.env = base_environment() | {key: str(value) for key, value in settings.items() if value is not None}
         self.command = [*prefix, *LAUNCHER, path or binary(name)]
-        self.lines = []  # both streams, in order
-        self.stdout = []
-        self.stderr = []
+        self.lines, self.stdout, self.stderr = [], [], []  # all, and of each stream
         self.process = None
         self._stdout = stdout
         self._stopped_by_test = False
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._readers = []
         self._port = None
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, bufsize=0,
-                                        stdout=self._stdout, stderr=subprocess.PIPE)
-        self._reader.start()
+        self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, stdout=self._stdout,
+                                        stderr=subprocess.PIPE)
+        for stream, lines in ((self.process.stdout, self.stdout), (self.process.stderr, self.stderr)):
+            if stream:
+                self._readers.append(threading.Thread(target=self._read, args=(stream, lines), daemon=True))
+                self._readers[-1].start()
         return self
 
     @property
@@ -145,10 +136,13 @@ class Service:
 
     @property
     def port(self):
-        """The port that it serves on; waits for its log line."""
         if self._port is None:
             self._port = int(self.wait_for_line(rf"{self.name.upper()} running on port (\d+)$", 10).group(1))
         return self._port
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def running(self):
@@ -159,13 +153,12 @@ class Service:
         return "\n".join(self.lines)
 
     def access_lines(self):
-        """The access log so far: lines with a Common Log Format time."""
         return [line for line in self.stdout if re.search(r" - - \[\d\d/\w{3}/\d{4}:", line)]
 
     def wait_for_line(self, pattern, timeout=5.0, start=0):
         """The first line from lines[start] on that contains the regular expression, as a match."""
         def look():
-            ended = not self._reader.is_alive()
+            ended = not any(reader.is_alive() for reader in self._readers)
             found = next(filter(None, (re.search(pattern, line) for line in self.lines[start:])), None)
             assert found or not ended, f"{self.name} ended without a line {pattern!r}"
             return found
@@ -176,20 +169,16 @@ class Service:
         self.process.send_signal(sig)
 
     def stop(self, sig=signal.SIGTERM, timeout=10.0, pid=None):
-        """Sends the signal and waits for the end. Its log is then complete. Returns (exit status, seconds).
-
-        The status is negative if a signal killed it. `pid` is the process itself, if the prefix forked.
-        """
+        """Waits for the end, and returns (exit status, seconds). `pid` is the process itself, if the prefix forked."""
         self._stopped_by_test = True
         begun = time.monotonic()
         os.kill(pid or self.pid, sig)
         status = self.process.wait(scale(timeout))
         took = time.monotonic() - begun
-        self._reader.join(scale(5))
+        self._join()
         return status, took
 
     def kill(self):
-        """Ends it as a crash would."""
         self._stopped_by_test = True
         self.process.kill()
         self.process.wait()
@@ -206,7 +195,7 @@ class Service:
         except subprocess.TimeoutExpired:
             problem = "did not end on TERM"
         self.kill()
-        self._reader.join(scale(5))
+        self._join()
         if any(SANITIZER_REPORT.search(line) for line in self.stderr):
             problem = "got a sanitizer report"
         if problem or kind is not None:
@@ -214,23 +203,15 @@ class Service:
         if problem and kind is None:
             raise AssertionError(f"{self.name} {problem}")
 
-    def _read(self):
-        """Collects the lines of both streams until they end."""
-        streams = {self.process.stdout: self.stdout, self.process.stderr: self.stderr}
-        with selectors.DefaultSelector() as selector:
-            for stream in filter(None, streams):
-                selector.register(stream, selectors.EVENT_READ, (streams[stream], bytearray()))
-            while selector.get_map():
-                for key, _ in selector.select():
-                    lines, pending = key.data
-                    data = os.read(key.fd, 65536)
-                    *whole, pending[:] = (pending + data).split(b"\n")
-                    if not data:
-                        selector.unregister(key.fileobj)
-                        key.fileobj.close()
-                    for line in whole if data or not pending else [pending]:
-                        lines.append(line.decode("utf-8", "surrogateescape"))
-                        self.lines.append(lines[-1])
+    def _read(self, stream, lines):
+        with stream:
+            for line in stream:
+                lines.append(line.removesuffix(b"\n").decode("utf-8", "surrogateescape"))
+                self.lines.append(lines[-1])
+
+    def _join(self):
+        for reader in self._readers:
+            reader.join(scale(5))
 
 
 def alone(name, **options):
@@ -238,6 +219,13 @@ def alone(name, **options):
     if name in ("webui", "worker"):
         options = {"REDIS_URL": "redis://127.0.0.1:1"} | options
     return Service(name, **options)
+
+
+def worker(rng, hasher, redis, **settings):
+    """A worker with these three: fakes, services, or URLs."""
+    urls = {"RNG_URL": rng, "HASHER_URL": hasher, "REDIS_URL": redis}
+    urls = {name: server if isinstance(server, str) else server.url for name, server in urls.items()}
+    return Service("worker", **{"DELAY_MS": 0} | urls | settings)
 
 
 def wait_until_up(service):
@@ -263,15 +251,13 @@ def private_kib(pid):
 
 
 class RedisError(Exception):
-    """An error reply."""
+    pass
 
 
 class Redis:
     """A real redis-server on a free port with its data in a temporary folder; a context manager.
 
     Every write is on disk before it is acknowledged, so that .stop() or .kill() and .start() keep the data.
-    .pause() makes it hang, .resume() ends that. .command("HSET", "wallet", "x", b"\\xff") sends one;
-    replies are int, bytes, None or lists of these, an error reply raises RedisError.
     With a fakes.Namespace it runs there, for every address, on port 6379.
     """
 
@@ -292,7 +278,6 @@ class Redis:
         self._folder.cleanup()
 
     def start(self):
-        """Starts it (again on the same port) and waits until it replies."""
         reach = "* --protected-mode no" if self.namespace else "127.0.0.1"
         options = (f"--port {self.port} --bind {reach} --dir {self._folder.name} --appendonly yes --appendfsync always "
                    "--daemonize no --databases 16 --maxclients 5000 --loglevel warning --save")
@@ -330,7 +315,7 @@ class Redis:
         self.process.send_signal(signal.SIGCONT)
 
     def command(self, *words):
-        """Sends one command over a persistent connection, and returns the reply."""
+        """The reply: int, bytes, None or a list of these. An error reply raises RedisError."""
         words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
         if self._connection is None:
             inside = self.namespace.inside if self.namespace else lambda call: call()
@@ -347,17 +332,14 @@ class Redis:
         kind, rest = line[:1], line[1:-2]
         if kind == b"-":
             raise RedisError(rest.decode())
-        if kind == b"+":
-            return rest
-        if kind == b":":
-            return int(rest)
+        if kind in b"+:":
+            return rest if kind == b"+" else int(rest)
         if kind == b"*":
             return [self._reply() for _ in range(int(rest))]
         return self._replies.read(int(rest) + 2)[:-2] if rest != b"-1" else None
 
 
 def counted(redis):
-    """The loops that Redis has counted."""
     return int(redis.command("GET", "hashes") or 0)
 
 
@@ -368,13 +350,12 @@ def wallet(redis):
 
 
 class Mine(contextlib.ExitStack):
-    """The application without its web UI: real services, a real Redis, N workers; a context manager."""
+    """Real services, a real Redis, and workers; a context manager."""
 
     def __init__(self, workers=1, **options):
         super().__init__()
         self.redis = self.enter_context(Redis())
         self.rng = self.enter_context(Service("rng", **options))
         self.hasher = self.enter_context(Service("hasher", **options))
-        self.urls = {"RNG_URL": f"http://127.0.0.1:{self.rng.port}", "REDIS_URL": self.redis.url,
-                     "HASHER_URL": f"http://127.0.0.1:{self.hasher.port}"}
+        self.urls = {"RNG_URL": self.rng.url, "HASHER_URL": self.hasher.url, "REDIS_URL": self.redis.url}
         self.workers = [self.enter_context(Service("worker", **self.urls, **options)) for _ in range(workers)]

@@ -4,6 +4,7 @@ It takes OTLP over HTTP in JSON (opentelemetry-proto: trace.proto and docs/speci
 the texts do not allow, also where they tell receivers to be lenient.
 """
 
+import collections
 import json
 import re
 import threading
@@ -11,9 +12,9 @@ import threading
 from fakes import FakeHttp, http_answer
 from harness import eventually
 
-FIELDS = {"request": "resourceSpans", "resource spans": "resource scopeSpans schemaUrl", "scope": "name version attributes",
+FIELDS = {"request": "resourceSpans", "resource spans": "resource scopeSpans schemaUrl", "status": "code message",
           "resource": "attributes droppedAttributesCount", "scope spans": "scope spans schemaUrl",
-          "status": "code message", "attribute": "key value",
+          "scope": "name version attributes", "attribute": "key value",
           "span": "traceId spanId traceState parentSpanId flags name kind startTimeUnixNano endTimeUnixNano attributes "
                   "droppedAttributesCount events droppedEventsCount links droppedLinksCount status"}
 INTERNAL, SERVER, CLIENT = 1, 2, 3
@@ -72,10 +73,9 @@ class Span:
 class Receiver(FakeHttp):
     """A FakeHttp that takes spans. Those of all requests are in .spans; what it had to refuse is in .problems."""
 
-    def __init__(self, answer=None):
-        super().__init__(answer or self.take)
-        self.spans = []
-        self.problems = []
+    def __init__(self):
+        super().__init__(self.take)
+        self.spans, self.problems = [], []
         self._lock = threading.Lock()
 
     @property
@@ -105,20 +105,15 @@ class Receiver(FakeHttp):
                 assert fields("scope", fields("scope spans", of_scope)["scope"])["name"]
                 yield from (Span(resource, span) for span in of_scope["spans"])
 
-    def traces(self):
-        """The spans by trace."""
-        found = {}
-        for span in list(self.spans):
-            found.setdefault(span.trace, []).append(span)
-        return found
-
     def loops(self, count, timeout=20):
         """The spans of that many loops that are complete, in dicts by (service, name); waits for them."""
         def look():
             assert self.problems == []
-            complete = [{(span.service, span.name): span for span in trace} for trace in self.traces().values()]
+            traces = collections.defaultdict(dict)
+            for span in list(self.spans):
+                traces[span.trace][span.service, span.name] = span
             parts = {("worker", "loop"), ("rng", "GET /N"), ("hasher", "POST /")}
-            complete = [loop for loop in complete if parts <= loop.keys()]
+            complete = [loop for loop in traces.values() if parts <= loop.keys()]
             return len(complete) >= count and complete
 
         return eventually(look, timeout, what=f"the traces of {count} loops")
@@ -129,4 +124,5 @@ class Receiver(FakeHttp):
         for span in spans.values():
             if span.parent:
                 parent = spans[span.trace, span.parent]
-                assert parent.status == ERROR or parent.begun <= span.begun <= span.ended <= parent.ended, f"{span} in {parent}"
+                encloses = parent.begun <= span.begun <= span.ended <= parent.ended
+                assert parent.status == ERROR or encloses, f"{span} in {parent}"

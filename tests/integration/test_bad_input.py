@@ -1,8 +1,7 @@
 """Bad input gets a 4xx or a closed connection, and the service continues to serve others.
 
-What a proxy could read in another way than we do is refused: two servers that disagree on where a request ends can be
-made to see different requests in the same bytes ("request smuggling"). tests/unit/request_parser_test.cpp has the
-rules; here h11, another parser, is the second opinion.
+What a proxy could read in another way than we do is refused ("request smuggling"). tests/unit/request_parser_test.cpp
+has the rules; here h11, another parser, is the second opinion.
 """
 
 import contextlib
@@ -64,7 +63,7 @@ def test_bad_input_gets_a_4xx_or_a_closed_connection(name, good):
                 answer = Answer(received) if received or 0 not in statuses else None
                 assert (answer.status if answer else 0) in statuses, data[:200]
                 assert answer is None or answer.headers["connection"] == "close" and answer.date
-                assert b"HTTP/1.1 200" not in received, "no second response to a smuggled request"
+                assert received.count(b"HTTP/1.1 ") <= 1, "a second response to a smuggled request"
         assert ask(port, request_bytes(good)).status == 200
 
 
@@ -76,11 +75,9 @@ def test_a_request_has_ten_seconds_to_arrive_and_a_large_body_more():
         services = [stack.enter_context(Service(name, REDIS_URL="redis://127.0.0.1:1"))
                     for name in ("rng", "hasher", "webui")]
         begun = time.monotonic()
-        connections = []
-        for one in services:
-            for start in starts:
-                connections.append(stack.enter_context(open_socket(one.port, timeout=30)))
-                connections[-1].sendall(start)
+        connections = [stack.enter_context(open_socket(one.port, timeout=30)) for one in services for _ in starts]
+        for connection, start in zip(connections, starts * 3):
+            connection.sendall(start)
         large = stack.enter_context(open_socket(services[1].port, timeout=30))
         large.sendall(post("Content-Length: 400000") + b"x" * 393216)  # 64 KiB give it another second
         with dripping(connections[3::4], b"X-Slow: " + b"z" * 1000):
@@ -123,12 +120,11 @@ REFUSED, MORE, NOT_COMPARED = "refused", "more must arrive", "not compared"
 CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
 SMUGGLING = [
     *(post(header, body=CHUNKS) for header in (
-        "Content-Length: 5\v", "Content-Length\t: 5", "Content\xadLength: 5", "Transfer-Encoding: xchunked",
-        "Transfer-Encoding: chunked, identity", "Transfer-Encoding: \vchunked", "Transfer-Encoding: \"chunked\"",
-        "Transfer-Encoding : chunked", "Transfer-Encoding:\r\n chunked", "Transfer-Encoding: chunked\rX: y",
-        "Transfer-Encoding: chunk%65d")),
-    *(chunked(line + b"\r\nhello\r\n0\r\n\r\n") for line in (b"5\0", b"5;\r", b"5;\nX", b"5;\0", b"5\v;x")),
-    *(chunked(b"5\r\nhello" + rest) for rest in (b"\r0\r\n\r\n", b"\r\n0\r\nGET / HTTP/1.1\r\n\r\n")),
+        "Content-Length: 5\v", "Content-Length\t: 5", "Content\xadLength: 5", "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: \vchunked", "Transfer-Encoding : chunked", "Transfer-Encoding:\r\n chunked",
+        "Transfer-Encoding: chunked\rX: y", "Transfer-Encoding: chunk%65d")),
+    *map(chunked, (b"5\0\r\nhello\r\n0\r\n\r\n", b"5;\nX\r\nhello\r\n0\r\n\r\n", b"5\v;x\r\nhello\r\n0\r\n\r\n",
+                   b"5\r\nhello\r0\r\n\r\n", b"5\r\nhello\r\n0\r\nGET / HTTP/1.1\r\n\r\n")),
 ]
 
 
@@ -163,11 +159,9 @@ def check(port, data):
     answer = Answer(received)
     assert received.count(b"HTTP/1.1 ") == 1, f"two responses to {data!r}"
     # GET's body, and one for an unknown path, is not read: the connection closes after the response.
-    if answer.status == 200 and data.startswith(b"POST"):
-        if isinstance(theirs, bytes):
-            assert answer.body.decode() == hashlib.sha256(theirs).hexdigest(), f"another body in {data!r}"
-        else:
-            assert theirs == NOT_COMPARED, f"h11: {theirs}; hasher takes {data!r}"
+    if answer.status == 200 and data.startswith(b"POST") and theirs != NOT_COMPARED:
+        assert isinstance(theirs, bytes), f"h11: {theirs}; hasher takes {data!r}"
+        assert answer.body.decode() == hashlib.sha256(theirs).hexdigest(), f"another body in {data!r}"
     return theirs, answer.status
 
 

@@ -4,16 +4,14 @@ import contextlib
 import gzip
 import hashlib
 import os
+import select
 import socket
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from clients import assert_answer, dripping, quickest, receive, request_bytes
-from harness import (Answer, SANITIZED, SLOW, Service, ask, collect, open_socket,
-                     private_kib, raw, read_to_end, scale)
+from harness import Answer, SANITIZED, SLOW, Service, ask, collect, open_socket, private_kib, raw, read_to_end, scale
 
 LIMIT = 64 << 20
 PIECE = bytes(1 << 20)
@@ -45,12 +43,8 @@ def chunked(*pieces, headers=()):
     return head(*headers, "Transfer-Encoding: chunked") + b"".join(map(chunk, pieces)) + b"0\r\n\r\n"
 
 
-def sha256(data):
-    return hashlib.sha256(data).hexdigest().encode()
-
-
 def assert_digest(answer, body):
-    assert_answer(answer, 200, sha256(body))
+    assert_answer(answer, 200, hashlib.sha256(body).hexdigest().encode())
 
 
 @pytest.fixture(scope="module")
@@ -80,23 +74,17 @@ def test_the_root_names_the_service_and_refusals_come_without_delay():
         assert time.monotonic() - begun < 7
 
 
-@pytest.mark.parametrize("header", [
-    "Content-Type:", "Content-Type: text/plain; charset=utf-16", 'Content-Type: image/png; x="y',
-    "Content-Type: application/x-www-form-urlencoded", "Content-Type: multipart/form-data; boundary=xyz",
-    "Content-Encoding: gzip", "Content-Encoding: nonsense", "Connection: keep-alive", "Range: bytes=0-1"])
-def test_hashes_the_raw_bytes_whatever_their_content_type(hasher, header):
+@pytest.mark.parametrize("headers", [
+    ["Content-Type:", "Range: bytes=0-1"], ["Content-Type: text/plain; charset=utf-16", "Connection: keep-alive"],
+    ["Content-Type: application/x-www-form-urlencoded", "Content-Encoding: gzip"],
+    ["Content-Type: multipart/form-data; boundary=xyz", "Content-Encoding: nonsense"]])
+def test_hashes_the_raw_bytes_whatever_their_content_type_and_their_chunks_sizes(hasher, headers):
     multipart = b'--xyz\r\nContent-Disposition: form-data; name="f"\r\n\r\nhello\r\n--xyz--\r\n'
-    for body in (multipart, gzip.compress(b"hello" * 99), b"name=value&" * 9000):
-        assert_digest(ask(hasher.port, post(body, header)), body)
-        assert_digest(ask(hasher.port, chunked(body[:3], body[3:], headers=[header])), body)
-
-
-def test_hashes_a_body_whatever_its_size_and_its_chunks_sizes(hasher):
-    body = os.urandom(700_000)
-    for size in (1, 255, 4096, 4097, 70000):
-        part = body[:size * 10]
-        assert_digest(ask(hasher.port, post(part)), part)
-        assert_digest(ask(hasher.port, chunked(*(part[at:at + size] for at in range(0, len(part), size)))), part)
+    for body in (multipart, gzip.compress(b"hello" * 99), b"name=value&" * 9000, os.urandom(700_000)):
+        assert_digest(ask(hasher.port, post(body, *headers)), body)
+        for size in (255, 4097, 70000):
+            pieces = [body[at:at + size] for at in range(0, len(body), size)]
+            assert_digest(ask(hasher.port, chunked(*pieces, headers=headers)), body)
 
 
 PYTHON_REQUESTS = ["User-Agent: python-requests/2.18.4", "Accept-Encoding: gzip, deflate", "Accept: */*",
@@ -145,67 +133,55 @@ def test_sends_100_continue_once_to_a_client_that_expects_it_and_none_before_a_r
 
 
 @pytest.mark.parametrize("start, piece, end", [
-    (head(f"Content-Length: {LIMIT}"), PIECE, b""), (CHUNKED, chunk(PIECE), b"0\r\n\r\n")],
-    ids=["length", "chunked"])
+    (head(f"Content-Length: {LIMIT}"), PIECE, b""), (CHUNKED, chunk(PIECE), b"0\r\n\r\n")], ids=["length", "chunked"])
 def test_a_body_of_exactly_the_limit_is_hashed_in_flat_memory(hasher, start, piece, end):
     ask(hasher.port, post(b"warm up"))
     before = highest = private_kib(hasher.pid)
     with open_socket(hasher.port, timeout=30) as connection:
         connection.sendall(start)
-        for at in range(64):
+        for _ in range(64):
             connection.sendall(piece)
-            if at % 8 == 0:
-                highest = max(highest, private_kib(hasher.pid))
+            highest = max(highest, private_kib(hasher.pid))
         connection.sendall(end)
         assert_digest(Answer(read_to_end(connection)), PIECE * 64)
-    if not SANITIZED:
-        assert highest - before < 1024
+    assert SANITIZED or highest - before < 1024
 
 
-MANY_PIECES = [b"x" * 100000] * 50
+MORE = b"x" * 100000
 
 
-@pytest.mark.parametrize("start, pieces, status, said", [
-    (head("Content-Length: 5000000", target="/nowhere"), MANY_PIECES, 404, NO_PATH),
-    (head("Content-Length: 5000000", method="PUT"), MANY_PIECES, 405, NO_METHOD),
-    (head("Transfer-Encoding: chunked", target="/nowhere"), [*map(chunk, MANY_PIECES)], 404, NO_PATH),
-    (head("Content-Length: 70000000"), MANY_PIECES, 413, TOO_LARGE),
-    (CHUNKED + chunk(PIECE) * 64, [*map(chunk, MANY_PIECES)], 413, TOO_LARGE),
-    (CHUNKED + b"4000001\r\n" + PIECE * 64, MANY_PIECES, 413, TOO_LARGE),
+@pytest.mark.parametrize("start, more, status, said", [
+    (head("Content-Length: 5000000", target="/nowhere"), MORE, 404, NO_PATH),
+    (head("Content-Length: 5000000", method="PUT"), MORE, 405, NO_METHOD),
+    (head("Transfer-Encoding: chunked", target="/nowhere"), chunk(MORE), 404, NO_PATH),
+    (head("Content-Length: 70000000"), MORE, 413, TOO_LARGE),
+    (CHUNKED + chunk(PIECE) * 64 + chunk(b"x"), chunk(MORE), 413, TOO_LARGE),
+    (CHUNKED + b"4000001\r\n" + PIECE * 64 + b"x", MORE, 413, TOO_LARGE),
 ], ids=["404", "405", "404 chunked", "413 declared", "413 counted", "413 in one chunk"])
-def test_a_refusal_reaches_a_client_that_is_still_sending(hasher, start, pieces, status, said):
-    """It sends everything before it reads: the response must not be lost to a reset.
-
-    The service reads a refused client for a second. If a busy machine takes longer to send, it tries again.
-    """
-    for _ in range(5):
-        begun = time.monotonic()
-        with open_socket(hasher.port, timeout=30) as connection, contextlib.suppress(ConnectionError):
-            for piece in (start, *pieces):
-                connection.sendall(piece)
-                time.sleep(0.005)
-            if data := read_to_end(connection):
-                answer = Answer(data)
-                assert (answer.status, answer.body) == (status, said)
-                return
-        assert time.monotonic() - begun > 0.8, "the service did not read it"
-    pytest.skip("this machine is too busy to send 5 MB in a second")
+def test_a_refusal_reaches_a_client_that_sends_more_before_it_reads(hasher, start, more, status, said):
+    """It is not lost to a reset: for a second, what the client sends is read."""
+    with open_socket(hasher.port, timeout=30) as connection:
+        connection.sendall(start)
+        select.select([connection], [], [], scale(10))  # until the response has come
+        for _ in range(20):
+            connection.sendall(more)
+            time.sleep(0.005)
+        answer = Answer(read_to_end(connection))
+    assert (answer.status, answer.body) == (status, said)
 
 
 def test_a_refused_client_that_keeps_sending_is_cut_off_after_a_second(hasher):
     def cut_off():
         with open_socket(hasher.port) as connection, contextlib.suppress(ConnectionError):
             connection.sendall(head("Content-Length: 60000000", target="/nowhere"))
-            while True:
-                connection.sendall(b"x" * 100)
+            while connection.send(b"x" * 100):
                 time.sleep(0.01)
 
     assert 0.99 < quickest(cut_off, 1.9) < scale(1.9)
 
 
 @pytest.mark.threads
-@pytest.mark.parametrize("make, size, count", [(post, 1, 128), (post, 20000, 64), (chunked, 1, 64)],
-                         ids=["small", "20 KB", "chunked"])
+@pytest.mark.parametrize("make, size, count", [(post, 1, 128), (chunked, 20000, 64)], ids=["small", "chunked"])
 def test_64_requests_together_take_one_delay_and_so_do_128_small_ones(make, size, count):
     def body(at):
         return bytes([at]) * size
@@ -240,54 +216,16 @@ def test_two_hundred_incomplete_requests_delay_nobody(start):
         assert 0.1 <= took < 0.1 + scale(0.1)
 
 
-def test_100_continue_comes_at_once_however_many_are_served():
-    with Service("hasher", DELAY_MS=4000) as hasher, contextlib.ExitStack() as stack:
-        for _ in range(300):
-            stack.enter_context(open_socket(hasher.port)).sendall(chunked(b"x"))
-        client = stack.enter_context(open_socket(hasher.port))
-        begun = time.monotonic()
-        client.sendall(head("Content-Length: 5", "Expect: 100-continue"))
-        assert receive(client, 25) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        assert time.monotonic() - begun < scale(2)
-
-
-def test_four_uploads_of_64_mib_delay_another_client_by_less_than_50_ms(hasher):
-    def upload(_):
-        while not ended.is_set():
-            with open_socket(hasher.port, timeout=60) as connection:
-                connection.sendall(head(f"Content-Length: {LIMIT}"))
-                for _ in range(64):
-                    connection.sendall(PIECE)
-                assert Answer(read_to_end(connection)).body == digest
-
-    digest, ended = sha256(PIECE * 64), threading.Event()
-    with ThreadPoolExecutor(4) as pool:
-        uploads = pool.map(upload, range(4))
-        try:
-            time.sleep(0.3)
-            for _ in range(10):
-                assert quickest(lambda: ask(hasher.port, request_bytes("/")), 0.05) < scale(0.05)
-        finally:
-            ended.set()
-        assert list(uploads) == [None] * 4
-
-
-@pytest.mark.parametrize("name, request_", [("rng", request_bytes("/1")), ("hasher", post(b"x"))],
-                         ids=["rng", "hasher"])
+@pytest.mark.parametrize("name, request_", [("rng", request_bytes("/1")), ("hasher", post(b"x"))])
 def test_the_percentage_that_was_asked_for_fails_after_the_delay(name, request_):
-    def failures(percent, requests):
+    for percent, requests, least, most in ((0, 20, 0, 0), (100, 20, 20, 20), (50, 100, 11, 89)):
         with Service(name, FAIL_PERCENT=percent, DELAY_MS=20) as service:
             begun = time.monotonic()
             answers = [ask(service.port, request_) for _ in range(requests)]
             assert time.monotonic() - begun >= 0.02 * requests
             assert ask(service.port, request_bytes("/")).status == 200
-            said = [line for line in service.lines if line.startswith("WARNING")]
-            assert said == ([f"WARNING:{name}:FAIL_PERCENT={percent}: {percent} % of the requests fail on purpose"]
-                            if percent else [])
-        assert {answer.body for answer in answers if answer.status != 200} <= {
-            b"500 Internal Server Error: FAIL_PERCENT asks for it\n"}
-        return sum(answer.status == 500 for answer in answers)
-
-    assert failures(0, 20) == 0
-    assert failures(100, 20) == 20
-    assert 10 < failures(50, 100) < 90
+            failed = [answer.body for answer in answers if answer.status == 500]
+            assert least <= len(failed) <= most
+            assert set(failed) <= {b"500 Internal Server Error: FAIL_PERCENT asks for it\n"}
+            assert [line for line in service.lines if line.startswith("WARNING")] == (
+                percent > 0) * [f"WARNING:{name}:FAIL_PERCENT={percent}: {percent} % of the requests fail on purpose"]

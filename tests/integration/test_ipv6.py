@@ -24,29 +24,26 @@ def command(pod, line):
     return subprocess.run([*pod.prefix, *line.split()], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-@contextlib.contextmanager
-def cluster(addresses):
+def cluster(stack, addresses):
     """Pods on one bridge, by name, and a name server that knows their addresses."""
-    with contextlib.ExitStack() as stack:
-        bridge = stack.enter_context(Namespace())
-        command(bridge, "ip link add br0 type bridge")
-        command(bridge, "ip link set br0 up")
-        pods = {}
-        for name, own in {**addresses, "names": [NAME_SERVER]}.items():
-            pods[name] = pod = stack.enter_context(Namespace(resolv=RESOLV))
-            command(bridge, f"ip link add port{pod.pid} type veth peer name eth0 netns {pod.pid}")
-            command(bridge, f"ip link set port{pod.pid} master br0 up")
-            command(pod, "ip link set eth0 up")
-            for address in own:
-                # No duplicate address detection: it takes a second, in which the address cannot be used.
-                more = "/64 dev eth0 nodad" if ":" in address else "/24 dev eth0"
-                command(pod, f"ip address add {address}{more}")
-            if all(":" in address for address in own):
-                command(pod, "ip -4 address flush dev lo")
-                assert command(pod, "ip -4 address") == "", "no IPv4, not even 127.0.0.1"
-        records = {f"{name}.{DOMAIN}": own for name, own in addresses.items()}
-        stack.enter_context(FakeDns(pods["names"], records, address=NAME_SERVER))
-        yield pods
+    bridge = stack.enter_context(Namespace())
+    command(bridge, "ip link add br0 type bridge")
+    command(bridge, "ip link set br0 up")
+    pods = {}
+    for name, own in {**addresses, "names": [NAME_SERVER]}.items():
+        pods[name] = pod = stack.enter_context(Namespace(resolv=RESOLV))
+        command(bridge, f"ip link add port{pod.pid} type veth peer name eth0 netns {pod.pid}")
+        command(bridge, f"ip link set port{pod.pid} master br0 up")
+        command(pod, "ip link set eth0 up")
+        for address in own:
+            # No duplicate address detection: it takes a second, in which the address cannot be used.
+            command(pod, f"ip address add {address}" + ("/64 dev eth0 nodad" if ":" in address else "/24 dev eth0"))
+        if all(":" in address for address in own):
+            command(pod, "ip -4 address flush dev lo")
+            assert command(pod, "ip -4 address") == "", "no IPv4, not even 127.0.0.1"
+    records = {f"{name}.{DOMAIN}": own for name, own in addresses.items()}
+    stack.enter_context(FakeDns(pods["names"], records, address=NAME_SERVER))
+    return pods
 
 
 @pytest.mark.parametrize("patterns", [["fd00::{}"], ["10.9.0.{}", "fd00::{}"]], ids=["IPv6", "dual-stack"])
@@ -55,35 +52,24 @@ def test_a_cluster_mines(patterns):
 
     def get(url):
         """The body that the pod `client` receives; empty if there is none."""
-        asked = subprocess.run([*pods["client"].prefix, "curl", "-sSg", "-m", "5", url], capture_output=True,
-                               text=True, check=False)
-        return asked.stdout
+        asked = [*pods["client"].prefix, "curl", "-sSg", "-m", "5", url]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
 
     def hashes():
         return int(json.loads(get("http://webui/json") or "{}").get("hashes") or 0)
 
     with contextlib.ExitStack() as stack:
-        pods = stack.enter_context(cluster(addresses))
+        pods = cluster(stack, addresses)
         # As the official image starts it: on every address, open to the other pods.
         redis = stack.enter_context(subprocess.Popen(
             [*pods["redis"].prefix, "redis-server", "--protected-mode", "no", "--save", ""],
             cwd="/", env={"PATH": PATH}, stdout=subprocess.DEVNULL))
         stack.callback(redis.terminate)
-        services = {}
-        for name in PODS[:4]:
-            settings = {"PORT": None, "ADMIN_PORT": None, "BIND_ADDRESS": None}
-            settings |= {} if name == "webui" else {"DELAY_MS": 20}
-            services[name] = stack.enter_context(Service(name, prefix=pods[name].prefix, **settings))
-        for name in PODS[:3]:
-            services[name].wait_for_line(rf"^{name.upper()} running on port 80$")
-        services["worker"].wait_for_line(r"^INFO:worker:[1-9]\d* units of work done", 20)
-
-        mined = eventually(hashes, 10, what="a count")
-        eventually(lambda: hashes() > mined + 40, 20, what="a higher count")
+        services = {name: stack.enter_context(Service(name, prefix=pods[name].prefix, PORT=None, ADMIN_PORT=None,
+                                                      BIND_ADDRESS=None, DELAY_MS=20)) for name in PODS[:4]}
+        eventually(lambda: hashes() > 40, 30, what="a count")
         assert "ERROR" not in services["worker"].log
-        clients = {line.split()[0] for line in services["rng"].access_lines()}
-        assert clients == set(addresses["worker"])
-
+        assert {line.split()[0] for line in services["rng"].access_lines()} == set(addresses["worker"])
         for name in PODS[:4]:  # as the kubelet and the engine do
             for address in addresses[name]:
                 host = f"[{address}]" if ":" in address else address

@@ -11,54 +11,47 @@ import os
 import random
 import re
 import signal
-import subprocess
 import time
 
 import pytest
 
 from fakes import HANG, FakeDns, FakeHttp, Namespace, RedisProxy, bytes_whose_digest_begins_with, http_answer
 from harness import (STOPS_WITHIN, Redis, Service, counted, eventually, free_port, needs_namespaces, scale,
-                     wallet)
+                     wallet, worker)
 
 COIN = bytes_whose_digest_begins_with("0")
 COIN_NAME = hashlib.sha256(COIN).hexdigest()
 
 
-@pytest.fixture
-def redis():
-    with Redis() as server:
-        yield server
+UPDATE = re.compile(r"^INFO:worker:(\d+) units of work done, updating hash counter$", re.MULTILINE)
 
 
-def told(*logs):
-    update = re.compile(r"^INFO:worker:(\d+) units of work done, updating hash counter$", re.MULTILINE)
-    return [int(number) for log in logs for number in update.findall(log)]
+def told(logs):
+    return sum(map(int, UPDATE.findall(logs)))
 
 
 @pytest.mark.threads
-def test_whatever_is_stopped_and_restarted_the_count_is_exact():
+def test_whatever_is_stopped_and_restarted_the_count_is_exact(redis):
     """Five workers mine with real services. tests/chaos also breaks Redis."""
     seed = int(os.environ.get("DOCKERCOINS_SEED") or time.time_ns() % 1000000)
     print(f"DOCKERCOINS_SEED={seed}")
     chance = random.Random(seed)
     ports = {"rng": free_port(), "hasher": free_port()}
     urls = {f"{name.upper()}_URL": f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    names = [*["worker"] * 5, *ports]
-    running, logs = [], {name: [] for name in names}
+    names = ["worker1", "worker2", "worker3", "worker4", "worker5", *ports]
+    running, logs = {}, dict.fromkeys(("worker", *ports), "")
 
     def start(name):
-        settings = {"PORT": ports[name]} if name in ports else {"REDIS_URL": redis.url, **urls}
-        running.append(stack.enter_context(Service(name, DELAY_MS=5, **settings)))
+        running[name] = stack.enter_context(Service(name.rstrip("12345"), DELAY_MS=5, REDIS_URL=redis.url,
+                                                    PORT=ports.get(name), **urls))
 
     def stop(name):
-        """Stops one of that name with TERM, whatever it is doing."""
-        service = chance.choice([service for service in running if service.name == name])
-        service.wait_for_line("^(INFO:worker:|RNG|HASHER)")
-        running.remove(service)
-        assert service.stop()[0] == 0
-        logs[name].append(service.log)
+        """With TERM, whatever it is doing."""
+        running[name].wait_for_line("^(INFO:worker:|RNG|HASHER)")
+        assert running[name].stop()[0] == 0
+        logs[running[name].name] += running[name].log + "\n"
 
-    with Redis() as redis, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         for name in names:
             start(name)
         for trouble in chance.sample([*names[2:], "redis"], 6):
@@ -68,13 +61,14 @@ def test_whatever_is_stopped_and_restarted_the_count_is_exact():
             redis.resume() if trouble == "redis" else start(trouble)
         for name in names:
             stop(name)
-        answered = "".join(logs["hasher"]).count('"POST / HTTP/1.1" 200 64')
-        assert answered - len(logs["worker"]) <= counted(redis) <= answered  # A stop interrupts at most one loop.
-        assert counted(redis) == sum(told(*logs["worker"])) > 50
-        coins = wallet(redis)
-        assert [hashlib.sha256(value).hexdigest().encode() for value in coins.values()] == list(coins)
-        found = set(re.findall(r"Coin found: (0\w{7})\.\.\.", "".join(logs["worker"])))
-        assert {name.decode()[:8] for name in coins} == found != set()
+    answered = logs["hasher"].count('"POST / HTTP/1.1" 200 64')
+    workers = logs["worker"].count("INFO:worker:0 units")
+    assert answered - workers <= counted(redis) <= answered  # A stop interrupts at most one loop.
+    assert counted(redis) == told(logs["worker"]) > 50
+    coins = wallet(redis)
+    assert [hashlib.sha256(value).hexdigest().encode() for value in coins.values()] == list(coins)
+    found = set(re.findall(r"Coin found: (0\w{7})\.\.\.", logs["worker"]))
+    assert {name.decode()[:8] for name in coins} == found != set()
 
 
 class Mine(contextlib.ExitStack):
@@ -88,29 +82,26 @@ class Mine(contextlib.ExitStack):
         self.redis = redis
         self.digests = []
         self.on_hash = {}
-        self.drawn = 0
         self.rng = self.enter_context(FakeHttp(self._draw, namespace=namespace))
         self.hasher = self.enter_context(FakeHttp(self._hash, namespace=namespace))
         self.proxy = self.enter_context(RedisProxy(redis, namespace=namespace))
-        self.worker = self.enter_context(Service(
-            "worker", prefix=namespace.prefix if namespace else [], DELAY_MS=10,
-            RNG_URL=self.rng.url, HASHER_URL=self.hasher.url, REDIS_URL=url or self.proxy.url))
+        self.worker = self.enter_context(worker(self.rng, self.hasher, url or self.proxy, DELAY_MS=10,
+                                                prefix=namespace.prefix if namespace else []))
         self.callback(redis.resume)
 
     def _draw(self, _request):
-        self.drawn += 1
-        return http_answer(COIN if self.drawn == 8 else os.urandom(32))
+        return http_answer(COIN if len(self.rng.requests) == 8 else os.urandom(32))
 
     def _hash(self, request):
         if action := self.on_hash.get(len(self.digests) + 1):
-            action(self)
+            action()
         name = hashlib.sha256(request.body).hexdigest()
         self.digests.append(name if request.body == COIN else "f" + name[1:])  # only that coin
         return http_answer(self.digests[-1].encode())
 
     def play(self, *steps):
-        """Takes an action, or, if it has a number, before that hash is answered. Waits for `range(N)`
-        more hashes, a line of the log, or a number of seconds.
+        """Takes an action, or, if it has a number, before that hash is answered. Waits for `range(N)` more hashes, a
+        line of the log, or a number of seconds.
         """
         for step in steps:
             if isinstance(step, (tuple, range)):
@@ -120,35 +111,9 @@ class Mine(contextlib.ExitStack):
             elif isinstance(step, str):
                 self.worker.wait_for_line(step, 20)
             elif callable(step):
-                step(self)
+                step()
             else:
                 time.sleep(step)
-
-    def hang(self):
-        """Redis accepts commands and replies to none."""
-        self.redis.pause()
-
-    def resume(self):
-        self.redis.resume()
-
-    def go_away(self):
-        """Redis can no longer be reached."""
-        self.proxy.refuse()
-        self.proxy.cut()
-
-    def come_back(self):
-        self.proxy.listen()
-
-    @staticmethod
-    def tell(*command):
-        return lambda mine: mine.redis.command(*command)
-
-    def await_break(self):
-        assert self.proxy.broken.wait(scale(10))
-
-    @staticmethod
-    def breaks(when, word):
-        return lambda mine: setattr(mine.proxy, f"break_{when}", word)
 
     def is_exact(self, too_many=0):
         """Whether all is stored. (The stop may have interrupted one loop, whose digest the worker never saw.)"""
@@ -156,30 +121,24 @@ class Mine(contextlib.ExitStack):
                 and wallet(self.redis) == {COIN_NAME.encode(): COIN})
 
 
-NOT_STORED = r"^ERROR:worker:Not stored at the end: 127\.0\.0\.1:\d+: connection refused$"
 BACKS_OFF = r"Waiting 0\.8s and restarting"
-TROUBLES = {
-    "hangs in an update": (0, [range(20), Mine.hang, 2, Mine.resume]),
-    "hangs longer than connecting may take": (0, [range(20), Mine.hang, 13, Mine.resume]),
-    "hangs with a coin": (0, [(8, Mine.hang), 1, Mine.resume]),
-    "goes away with an update": (4, [range(20), Mine.go_away, BACKS_OFF, Mine.come_back]),
-    "goes away with a coin": (4, [(8, Mine.go_away), BACKS_OFF, Mine.come_back]),
-    "breaks before an update": (1, [range(20), Mine.breaks("before", b"INCRBY"), Mine.await_break]),
-    "breaks before a coin": (1, [Mine.breaks("before", b"HSET"), Mine.await_break]),
-    "breaks after a coin": (1, [Mine.breaks("after", b"HSET"), Mine.await_break]),
-    "refuses a coin": (0, [Mine.tell("SET", "wallet", "x"), r"WARNING:worker:Coins are kept, .*: WRONGTYPE ", range(20),
-                           Mine.tell("DEL", "wallet")]),
-    "refuses an update": (4, [range(20), Mine.tell("RENAME", "hashes", "kept"), Mine.tell("LPUSH", "hashes", "x"),
-                              BACKS_OFF, Mine.tell("RENAME", "kept", "hashes")]),
+TROUBLES = {  # how many errors, and what happens
+    "hangs in an update": (0, lambda mine: [range(20), mine.redis.pause, 2, mine.redis.resume]),
+    "hangs longer than connecting may take": (0, lambda mine: [range(20), mine.redis.pause, 13, mine.redis.resume]),
+    "hangs with a coin": (0, lambda mine: [(8, mine.redis.pause), 1, mine.redis.resume]),
+    "goes away with an update": (4, lambda mine: [range(20), mine.proxy.leave, BACKS_OFF, mine.proxy.listen]),
+    "goes away with a coin": (4, lambda mine: [(8, mine.proxy.leave), BACKS_OFF, mine.proxy.listen]),
+    "breaks before an update": (1, lambda mine: [range(20), lambda: mine.proxy.break_at("before", b"INCRBY")]),
+    "breaks before a coin": (1, lambda mine: [lambda: mine.proxy.break_at("before", b"HSET")]),
+    "breaks after a coin": (1, lambda mine: [lambda: mine.proxy.break_at("after", b"HSET")]),
+    "refuses a coin": (0, lambda mine: [
+        lambda: mine.redis.command("SET", "wallet", "x"), r"WARNING:worker:Coins are kept, .*: WRONGTYPE ", range(20),
+        lambda: mine.redis.command("DEL", "wallet")]),
+    "refuses an update": (4, lambda mine: [
+        range(20), lambda: mine.redis.command("RENAME", "hashes", "kept"),
+        lambda: mine.redis.command("LPUSH", "hashes", "x"), BACKS_OFF,
+        lambda: mine.redis.command("RENAME", "kept", "hashes")]),
 }
-
-
-def test_a_worker_that_redis_keeps_waiting_at_its_end_says_so(redis):
-    with Mine(redis) as mine:
-        mine.play(range(5), Mine.hang, 0.3)
-        assert mine.worker.stop()[0] == 0
-        assert re.fullmatch(r"ERROR:worker:Not stored at the end: 127\.0\.0\.1:\d+: no reply in time",
-                            mine.worker.lines[-1])
 
 
 @pytest.mark.parametrize("trouble", [
@@ -187,7 +146,7 @@ def test_a_worker_that_redis_keeps_waiting_at_its_end_says_so(redis):
 def test_what_redis_could_not_store_is_stored_once_as_soon_as_it_can(redis, trouble):
     errors, steps = TROUBLES[trouble]
     with Mine(redis) as mine:
-        mine.play(*steps, range(20))
+        mine.play(*steps(mine), range(20))
         stored = counted(redis)
         eventually(lambda: counted(redis) > stored, 20, what="an update")
         mine.worker.stop()
@@ -199,7 +158,8 @@ def test_what_redis_could_not_store_is_stored_once_as_soon_as_it_can(redis, trou
 def test_an_update_whose_connection_broke_after_redis_applied_it_counts_once_or_twice(redis):
     """Only the repeated update is too many, and nothing else."""
     with Mine(redis) as mine:
-        mine.play(range(20), Mine.breaks("after", b"INCRBY"), Mine.await_break)
+        mine.play(range(20))
+        mine.proxy.break_at("after", b"INCRBY")
         twice = int([command for command in mine.proxy.commands if command[0] == b"INCRBY"][-1][2])
         mine.play(range(20))
         mine.worker.stop()
@@ -207,38 +167,36 @@ def test_an_update_whose_connection_broke_after_redis_applied_it_counts_once_or_
         assert mine.is_exact(too_many=twice)
 
 
-def hang_rng(mine):
-    mine.rng.answer = lambda _: [HANG]
-    mine.rng.await_requests(1)
-
-
-def break_hasher(mine):
-    mine.hasher.answer = lambda _: http_answer(b"", "500 No")
-
-
-def term(mine):
-    mine.worker.send_signal(signal.SIGTERM)
-
-
+NOT_STORED = r"^ERROR:worker:Not stored at the end: 127\.0\.0\.1:\d+: "
 STOPS = {
-    "mining": [range(10)],
-    "the connection has ended": [(10, lambda mine: mine.proxy.cut())],
-    "redis hangs, and answers just in time": [(8, Mine.hang), 0.1, term, 0.1, Mine.resume],
-    "rng hangs": [range(10), hang_rng],
-    "backing off, though redis is back": [(8, Mine.go_away), BACKS_OFF, Mine.come_back],
-    "redis comes back just in time": [(8, Mine.go_away), BACKS_OFF, term, NOT_STORED, Mine.come_back],
-    "backing off from hasher": [range(10), break_hasher, BACKS_OFF],
+    "mining": lambda mine, term: [range(10)],
+    "the connection has ended": lambda mine, term: [(10, mine.proxy.cut)],
+    "redis hangs, and answers just in time": lambda mine, term: [
+        (8, mine.redis.pause), 0.1, term, 0.1, mine.redis.resume],
+    "rng hangs": lambda mine, term: [range(10), lambda: setattr(mine.rng, "answer", lambda _: [HANG]), 1],
+    "backing off, though redis is back": lambda mine, term: [(8, mine.proxy.leave), BACKS_OFF, mine.proxy.listen],
+    "redis comes back just in time": lambda mine, term: [
+        (8, mine.proxy.leave), BACKS_OFF, term, NOT_STORED + "connection refused$", mine.proxy.listen],
+    "backing off from hasher": lambda mine, term: [range(10), mine.hasher.leave, BACKS_OFF],
 }
 
 
 @pytest.mark.parametrize("state", STOPS)
 def test_a_stop_takes_a_second_and_stores_what_is_left(redis, state):
     with Mine(redis) as mine:
-        mine.play(*STOPS[state])
+        steps = STOPS[state](mine, lambda: mine.worker.send_signal(signal.SIGTERM))
+        mine.play(*steps)
         assert (0, 0) < mine.worker.stop() < (0, STOPS_WITHIN)
         assert mine.is_exact()
-        assert counted(redis) == sum(told(mine.worker.log))
-        assert ("ERROR" in mine.worker.log) == (BACKS_OFF in STOPS[state])
+        assert counted(redis) == told(mine.worker.log)
+        assert ("ERROR" in mine.worker.log) == (BACKS_OFF in steps)
+
+
+def test_a_worker_that_redis_keeps_waiting_at_its_end_says_so(redis):
+    with Mine(redis) as mine:
+        mine.play(range(5), redis.pause, 0.3)
+        assert mine.worker.stop()[0] == 0
+        assert re.fullmatch(NOT_STORED + "no reply in time$", mine.worker.lines[-1])
 
 
 @needs_namespaces
@@ -266,7 +224,7 @@ def test_loops_go_to_the_new_redis_when_the_old_one_has_become_its_replica(redis
 @pytest.mark.slow
 def test_a_redis_that_vanishes_without_a_reset_is_found_within_30_seconds(redis):
     with Namespace() as namespace, Mine(redis, namespace) as mine:
-        mine.play(range(10), Mine.hang)
+        mine.play(range(10), redis.pause)
 
         def stands_still():
             hashes = len(mine.digests)
@@ -274,11 +232,10 @@ def test_a_redis_that_vanishes_without_a_reset_is_found_within_30_seconds(redis)
             return len(mine.digests) == hashes
 
         eventually(stands_still, 20, what="a worker that waits for Redis")
-        show = [*namespace.prefix, "ss", "-Htno", f"dport = :{mine.proxy.port}"]
-        shown = subprocess.check_output(show, text=True)
+        shown = namespace.run(f"ss -Htno dport = :{mine.proxy.port}")
         assert float(re.search(r"timer:\(keepalive,([\d.]+)", shown).group(1)) <= 15
         begun = time.monotonic()
-        subprocess.run([*namespace.prefix, "ip", "link", "set", "lo", "down"], check=True)
+        namespace.run("ip link set lo down")
         mine.worker.wait_for_line(f"In work loop: {mine.proxy.address}: Connection timed out", 60)
         assert time.monotonic() - begun < 30 + scale(10)
         mine.worker.stop()

@@ -9,15 +9,14 @@ import os
 import select
 import signal
 import socket
-import tempfile
 import time
 
 import pytest
 
 from clients import dripping
 from fakes import Blackhole, FakeDns, Namespace, RedisProxy
-from harness import (EMULATED, NAMESPACES, STOPS_WITHIN, Answer, Redis, Service, alone, collect,
-                     eventually, free_port, http, open_socket, scale)
+from harness import (EMULATED, NAMESPACES, STOPS_WITHIN, Answer, Redis, Service, alone, collect, eventually, free_port,
+                     http, open_socket, scale, wait_until_up)
 
 GET_32 = b"GET /32 HTTP/1.1\r\nHost: x\r\n\r\n"
 POST_HELLO = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -27,7 +26,7 @@ SERVERS = ["rng", "hasher", "webui"]
 def start(stack, name, **env):
     """A running service, until the stack ends or the test stops it."""
     one = stack.enter_context(alone(name, **env))
-    one.wait_for_line("running on port|INFO:worker", 10)
+    wait_until_up(one)
     return one
 
 
@@ -46,7 +45,7 @@ def assert_stops(one, sig=signal.SIGTERM, pid=None):
 
 
 def assert_refused(connections):
-    """Each got a 503, whose text it returns, or was closed: none keeps waiting."""
+    """Each got a 503, whose text it returns, or was closed."""
     answers = [Answer(data) for data, _ in collect(connections) if data]
     assert {answer.status for answer in answers} <= {503} and all(answer.date for answer in answers)
     return {answer.body for answer in answers}
@@ -95,7 +94,7 @@ def test_a_request_in_service_is_finished_and_more_signals_change_nothing(stack,
         assert_stops(one)
         answers = {(Answer(data).status, len(Answer(data).body)) for data, _ in collect(connections)}
         if answers == {(200, size)}:
-            break
+            return
     assert answers == {(200, size)}
 
 
@@ -135,29 +134,23 @@ def test_while_it_stops_it_is_not_ready_and_accepts_nothing_new(stack, name, wha
     assert answer == (503, b"503 Service Unavailable: the " + what + b" is stopping\n")
 
 
-def with_clients_that_never_get_done(stack, name):
-    one = start(stack, name)
+@pytest.mark.parametrize("name", SERVERS)
+def test_stops_whatever_its_clients_do(stack, name, tmp_path):
+    """Some never send all, some drip, some do not read, and one reads a little."""
+    with open(tmp_path / "33554431", "wb") as large:
+        large.truncate(33554431)  # more than the kernel's socket buffers hold
+    one = start(stack, name, DELAY_MS=0, FILES_DIR=tmp_path)
     head = b"GET /32 HTTP/1.1\r\nHost: x\r\nX-Half: "
     body = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nhalf"
     connections = send(stack, one.port, [b"", head, body, head, body] * 20)
     stack.enter_context(dripping(connections[3::5] + connections[4::5]))
-    time.sleep(0.2)
-    return one, connections
-
-
-def with_clients_that_do_not_read(stack, name):
-    """And one that reads a little now and then."""
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    os.chmod(folder, 0o755)
-    with open(os.path.join(folder, "33554431"), "wb") as large:
-        large.truncate(33554431)  # more than the kernel's socket buffers hold
-    one = start(stack, name, DELAY_MS=0, FILES_DIR=folder)
-    request = b"GET /33554431 HTTP/1.1\r\nHost: x\r\n\r\n"
-    first, *_ = send(stack, one.port, [request] * 10, receive_buffer=8192)
+    reader, *_ = send(stack, one.port, [GET_32.replace(b"32", b"33554431")] * 10, receive_buffer=8192)
     for _ in range(5):
-        first.recv(20000)
+        reader.recv(20000)
         time.sleep(0.05)
-    return one, []
+    assert_stops(one)
+    for data, _ in collect(connections):
+        assert data == b"" or 400 <= Answer(data).status <= 503
 
 
 def with_log(stack, name, **settings):
@@ -165,75 +158,20 @@ def with_log(stack, name, **settings):
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     one = stack.enter_context(alone(name, stdout=writer, PORT=free_port(), **settings))
-    one._port = int(one.env["PORT"])
     os.close(writer)
+    eventually(lambda: select.select([reader], [], [], 0)[0], what="the first line")
     return one, reader
 
 
-def whose_log_nobody_reads(stack, name):
-    """The pipe is full, but nobody waits for it."""
-    one, reader = with_log(stack, name)
-    stack.callback(os.close, reader)
-    eventually(lambda: select.select([reader], [], [], 0)[0], what="the first line")
-    collect(send(stack, one.port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
-    assert http(one.port, "GET", "/nowhere")[0] == 404
-    return one, []
-
-
-def whose_reader_of_the_log_has_gone(stack, name):
-    one, reader = with_log(stack, name)
-    eventually(lambda: os.read(reader, 1000), what="the first line")
-    os.close(reader)
-    for _ in range(5):
-        assert http(one.port, "GET", "/nowhere")[0] == 404
-    return one, []
-
-
+@pytest.mark.parametrize("leaves", [False, True], ids=["full", "closed"])
 @pytest.mark.parametrize("name", SERVERS)
-@pytest.mark.parametrize("state", [with_clients_that_never_get_done, with_clients_that_do_not_read,
-                                   whose_log_nobody_reads, whose_reader_of_the_log_has_gone])
-def test_a_service_stops(stack, state, name):
-    one, connections = state(stack, name)
+def test_serves_and_stops_when_nobody_reads_its_log(stack, name, leaves):
+    one, reader = with_log(stack, name)
+    (os.close if leaves else lambda reader: stack.callback(os.close, reader))(reader)
+    port = int(one.env["PORT"])
+    collect(send(stack, port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
+    assert http(port, "GET", "/nowhere")[0] == 404
     assert_stops(one)
-    for data, _ in collect(connections):
-        assert data == b"" or 400 <= Answer(data).status <= 503
-
-
-def missing(_stack):
-    return "127.0.0.1:1", None
-
-
-def hangs(stack):
-    redis = stack.enter_context(Redis())
-    redis.pause()
-    return f"127.0.0.1:{redis.port}", None
-
-
-def does_not_connect(stack):
-    return f"127.0.0.1:{stack.enter_context(Blackhole()).port}", None
-
-
-def has_a_silent_name_server(stack):
-    if not NAMESPACES:
-        pytest.skip("needs root and namespaces")
-    namespace = stack.enter_context(Namespace())
-    stack.enter_context(FakeDns(namespace, silent=True))
-    return "somewhere", namespace
-
-
-STATES = [missing, hangs, does_not_connect, has_a_silent_name_server]
-
-
-@pytest.mark.parametrize("what", ["REDIS_URL", "RNG_URL"])
-@pytest.mark.parametrize("state", STATES)
-def test_a_worker_stops_whatever_it_waits_for(stack, state, what):
-    address, namespace = state(stack)
-    redis = stack.enter_context(RedisProxy(stack.enter_context(Redis()), namespace=namespace))
-    urls = {"REDIS_URL": redis.url, what: f"{'redis' if what == 'REDIS_URL' else 'http'}://{address}"}
-    worker = stack.enter_context(Service("worker", DELAY_MS=0, prefix=namespace.prefix if namespace else [], **urls))
-    time.sleep(scale(0.7))
-    assert_stops(worker)
-    assert "Not stored" not in worker.log, "there is nothing to store"
 
 
 def test_a_worker_continues_when_nobody_reads_its_log_and_stops_in_the_middle_of_its_work(stack):
@@ -244,9 +182,40 @@ def test_a_worker_continues_when_nobody_reads_its_log_and_stops_in_the_middle_of
     assert_stops(worker)
 
 
+STATES = ["is missing", "hangs", "is silent", "has a silent name server"]
+
+
+def address_of_one_that(state, stack):
+    """And its network."""
+    if state == "has a silent name server":
+        if not NAMESPACES:
+            pytest.skip("needs root and namespaces")
+        namespace = stack.enter_context(Namespace())
+        stack.enter_context(FakeDns(namespace, silent=True))
+        return "somewhere", namespace
+    if state == "is missing":
+        return "127.0.0.1:1", None
+    server = stack.enter_context(Redis() if state == "hangs" else Blackhole())
+    if state == "hangs":
+        server.pause()
+    return f"127.0.0.1:{server.port}", None
+
+
+@pytest.mark.parametrize("what", ["REDIS_URL", "RNG_URL"])
+@pytest.mark.parametrize("state", STATES)
+def test_a_worker_stops_whatever_it_waits_for(stack, state, what):
+    address, namespace = address_of_one_that(state, stack)
+    redis = stack.enter_context(RedisProxy(stack.enter_context(Redis()), namespace=namespace))
+    urls = {"REDIS_URL": redis.url, what: f"{'redis' if what == 'REDIS_URL' else 'http'}://{address}"}
+    worker = stack.enter_context(Service("worker", DELAY_MS=0, prefix=namespace.prefix if namespace else [], **urls))
+    time.sleep(scale(0.7))
+    assert_stops(worker)
+    assert "Not stored" not in worker.log, "there is nothing to store"
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_webui_stops_whatever_its_redis_does(stack, state):
-    address, namespace = state(stack)
+    address, namespace = address_of_one_that(state, stack)
     webui = start(stack, "webui", REDIS_URL=f"redis://{address}", prefix=namespace.prefix if namespace else [])
     asking = [stack.enter_context(namespace.socket() if namespace else socket.socket()) for _ in range(20)]
     for connection in asking:

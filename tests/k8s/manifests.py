@@ -9,7 +9,7 @@ import yaml
 from waiting import REPO
 
 MAIN = "k8s/dockercoins.yaml"
-LESSONS = sorted(os.path.relpath(path, REPO) for path in glob.glob(f"{REPO}/lessons/*.yaml"))
+LESSONS = sorted(glob.glob("lessons/*.yaml", root_dir=REPO))
 
 
 def read(path):

@@ -1,7 +1,6 @@
 """Our rules for the manifests. Each object is compared as a whole, so that an addition is noticed."""
 
 import os
-import re
 
 import pytest
 import yaml
@@ -9,9 +8,6 @@ import yaml
 from manifests import LESSONS, MAIN, REPO, objects, read, with_defaults
 
 SERVERS = ("rng", "hasher", "webui")
-NAMES = (*SERVERS, "worker", "redis")
-PODS = [(path, kind, name) for path in (MAIN, *LESSONS) for (kind, name), each in objects(path).items()
-        if "template" in each["spec"]]
 # At most 1, 2, 5, 5 and 8 MiB were measured for worker, rng, hasher, webui and Redis, and 1.2 ms of CPU per hash for
 # all. The start of the container counts, too: so the limit is at least 32 MiB.
 RESOURCES = {"worker": ("5m", "4Mi", "100m", "32Mi"), "redis": ("10m", "16Mi", "500m", "256Mi"),
@@ -19,8 +15,8 @@ RESOURCES = {"worker": ("5m", "4Mi", "100m", "32Mi"), "redis": ("10m", "16Mi", "
 
 
 def test_each_file_has_its_objects():
-    assert set(objects(MAIN)) == ({("Deployment", name) for name in NAMES}
-                                  | {("Service", name) for name in NAMES if name != "worker"})
+    assert set(objects(MAIN)) == {("Deployment", "worker"), *(
+        (kind, name) for kind in ("Deployment", "Service") for name in (*SERVERS, "redis"))}
     assert [(os.path.basename(path), set(objects(path))) for path in LESSONS] == [
         ("1-rng-daemonset.yaml", {("DaemonSet", "rng")}), ("2-rng-liveness.yaml", {("Deployment", "rng")}),
         ("3-network-policies.yaml", {("NetworkPolicy", name) for name in ("nobody-by-default", "redis", *SERVERS)}),
@@ -42,24 +38,19 @@ def container(name):
     """A container without what is special in an exercise."""
     image = yaml.safe_load(with_defaults(read("docker-compose.yml")))["services"][name]["image"]
     assert image == ("redis:7.2.11-alpine" if name == "redis" else f"dockercoins-cpp/{name}:v0.1")
-    ports = {"redis": 6379}
-    if name != "redis":
-        exposed = re.findall(r"^EXPOSE (\d+)$", read(f"{name}/Dockerfile"), re.MULTILINE)
-        assert exposed == (["80"] if name in SERVERS else [])
-        [admin] = re.findall(r'"ADMIN_PORT", "(\d+)"', read("common/settings.h"))
-        ports = {**{"http": int(port) for port in exposed}, "admin": int(admin)}
-    # It does not wait for the work.
-    probe = {"tcpSocket": {"port": "redis"}} if name == "redis" else {"httpGet": {"path": "/readyz", "port": "admin"}}
+    http, admin = {"name": "http", "containerPort": 80}, {"name": "admin", "containerPort": 9797}
     cpu, memory, most_cpu, most_memory = RESOURCES[name]
     expected = {
         "name": name, "image": image, "imagePullPolicy": "IfNotPresent",
-        "ports": [{"name": port, "containerPort": number} for port, number in ports.items()],
-        "readinessProbe": {**probe, "periodSeconds": 2},
+        "ports": [http, admin] if name in SERVERS else [admin],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "admin"}, "periodSeconds": 2},
         "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": most_cpu, "memory": most_memory}},
         "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
                             "capabilities": {"drop": ["ALL"]}}}
     if name == "redis":
-        expected["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+        expected |= {"ports": [{"name": "redis", "containerPort": 6379}],
+                     "readinessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 2},
+                     "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     if name != "worker":  # by then the cluster sends nothing more, and the queue, a second long, has drained
         expected["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
     return expected
@@ -70,24 +61,24 @@ def workload(name):
 
     Its pod holds https://kubernetes.io/docs/concepts/security/pod-security-standards/, the restricted one, and more.
     """
-    # 999 and 1000 are redis in the official image on Alpine; 65532 is what our programs become.
-    user, group = (999, 1000) if name == "redis" else (65532, 65532)
-    security = {"runAsNonRoot": True, "runAsUser": user, "runAsGroup": group,
+    security = {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532,  # what our programs become
                 "seccompProfile": {"type": "RuntimeDefault"}}
-    if name in SERVERS:  # any user may listen on port 80
-        security["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
     pod = {"automountServiceAccountToken": False, "enableServiceLinks": False, "securityContext": security,
            "containers": [container(name)]}
     metadata = {"labels": {"app": name}}
-    if name == "redis":
-        security["fsGroup"] = group
+    if name in SERVERS:  # any user may listen on port 80
+        security["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
+    if name == "redis":  # 999 and 1000 are redis in the official image on Alpine
+        security |= {"runAsUser": 999, "runAsGroup": 1000, "fsGroup": 1000}
         pod["volumes"] = [{"name": "data", "emptyDir": {}}]
     else:
         metadata["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": "9797"}
     return {"selector": {"matchLabels": {"app": name}}, "template": {"metadata": metadata, "spec": pod}}
 
 
-@pytest.mark.parametrize("path, kind, name", PODS)
+@pytest.mark.parametrize("path, kind, name", [
+    (path, kind, name) for path in (MAIN, *LESSONS) for (kind, name), each in objects(path).items()
+    if "template" in each["spec"]])
 def test_a_workload_has_what_it_needs_and_nothing_else(path, kind, name):
     expected = workload(name)
     pod = expected["template"]["spec"]
@@ -96,6 +87,8 @@ def test_a_workload_has_what_it_needs_and_nothing_else(path, kind, name):
         only["livenessProbe"] = {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 5,
                                  "initialDelaySeconds": 30}
     if path.endswith("4-redis-persistent.yaml"):
+        claim = objects(path)["PersistentVolumeClaim", "redis"]["spec"]
+        assert claim == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
         only["args"] = ["--appendonly", "yes"]
         pod["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "redis"}}]
         expected["strategy"] = {"type": "Recreate"}  # in a rollout, never two Redis on the same files
@@ -106,12 +99,10 @@ def test_a_workload_has_what_it_needs_and_nothing_else(path, kind, name):
 
 def test_a_service_leads_to_the_port_of_its_pods():
     """webui's also to a free port of the nodes, so that several applications can run side by side."""
-    http, redis = {"name": "http", "port": 80}, {"name": "redis", "port": 6379}
-    assert {name: each["spec"] for (kind, name), each in objects(MAIN).items() if kind == "Service"} == {
-        "rng": {"selector": {"app": "rng"}, "ports": [http]},
-        "hasher": {"selector": {"app": "hasher"}, "ports": [http]},
-        "webui": {"selector": {"app": "webui"}, "ports": [http], "type": "NodePort"},
-        "redis": {"selector": {"app": "redis"}, "ports": [redis]}}
+    for name in (*SERVERS, "redis"):
+        port = {"name": "redis", "port": 6379} if name == "redis" else {"name": "http", "port": 80}
+        expected = {"selector": {"app": name}, "ports": [port], **({"type": "NodePort"} if name == "webui" else {})}
+        assert objects(MAIN)["Service", name]["spec"] == expected
 
 
 @pytest.mark.parametrize("path", LESSONS)
@@ -122,11 +113,6 @@ def test_an_exercise_says_what_to_do(path):
     assert head.startswith("# Spoiler: ") and f"](../{path})" in read("docs/trainer.md")
 
 
-def test_the_persistent_redis_has_a_volume():
-    claim = objects("lessons/4-redis-persistent.yaml")["PersistentVolumeClaim", "redis"]
-    assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
-
-
 def test_each_policy_allows_its_clients_only():
     def policy(name, port, *clients):
         rule = {"ports": [{"port": port}]}
@@ -135,9 +121,7 @@ def test_each_policy_allows_its_clients_only():
         return {"podSelector": {"matchLabels": {"app": name}}, "policyTypes": ["Ingress"], "ingress": [rule]}
 
     worker, shell = {"app": "worker"}, {"run": "shell"}
-    found = {name: each["spec"] for (_, name), each in objects("lessons/3-network-policies.yaml").items()}
-    assert found == {"nobody-by-default": {"podSelector": {}, "policyTypes": ["Ingress"]},
-                     "redis": policy("redis", 6379, worker, {"app": "webui"}),
-                     "rng": policy("rng", 80, worker, shell),
-                     "hasher": policy("hasher", 80, worker, shell),
-                     "webui": policy("webui", 80)}
+    assert {name: each["spec"] for (_, name), each in objects("lessons/3-network-policies.yaml").items()} == {
+        "nobody-by-default": {"podSelector": {}, "policyTypes": ["Ingress"]},
+        "redis": policy("redis", 6379, worker, {"app": "webui"}), "webui": policy("webui", 80),
+        "rng": policy("rng", 80, worker, shell), "hasher": policy("hasher", 80, worker, shell)}

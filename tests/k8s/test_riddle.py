@@ -1,7 +1,6 @@
 """What a student opens while looking for the answer does not tell it. What tells it says so in its first line."""
 
 import glob
-import os
 import re
 
 import pytest
@@ -13,13 +12,11 @@ TELLING = re.compile(r"one (request |client )?at a time|saturat|in order of arri
                      r"\brng\b[^|]{0,60}\b(bottleneck|queues?|slow|busy|the limit|waits?|serial|in line)\b|"
                      r"\b(bottleneck|queues?|slow|busy|waits?|serial\w*)\b[^|?]{0,30}\brng\b", re.IGNORECASE)
 ASKING = ["README.md", "docs/troubleshooting.md", "docker-compose.yml", "stacks/dockercoins.yml", "Tiltfile",
-          "kustomization.yaml", "k8s/dockercoins.yaml", "scripts/up_parts/up.py", *sorted(
-              os.path.relpath(path, REPO) for part in ("webui/files/*", "*/Dockerfile", "*/main.cpp")
-              for path in glob.glob(f"{REPO}/{part}"))]
+          "kustomization.yaml", "k8s/dockercoins.yaml", "scripts/up_parts/up.py", *sorted(path for part in (
+              "webui/files/*", "*/Dockerfile", "*/main.cpp") for path in glob.glob(part, root_dir=REPO))]
 SPOILERS = ["docs/trainer.md", "docs/hints.md", "docs/reference.md", "docs/robustness.md", "CONTRIBUTING.md",
             "prometheus/rules.yml", "scripts/lesson", "docs/make_pictures.py", *sorted(
-                os.path.relpath(path, REPO) for part in ("scripts/lesson_parts/*.py", "lessons/*")
-                for path in glob.glob(f"{REPO}/{part}"))]
+                path for part in ("scripts/lesson_parts/*.py", "lessons/*") for path in glob.glob(part, root_dir=REPO))]
 
 
 def shown(path):
@@ -38,10 +35,6 @@ def test_the_riddle_is_kept(path):
 @pytest.mark.parametrize("path", SPOILERS)
 def test_what_tells_the_answer_says_so_first(path):
     assert "spoiler" in re.sub(r"\A#!.*\n", "", read(path)).splitlines()[0].lower()
-
-
-def test_the_phrases_are_those_that_tell_it():
-    assert TELLING.search("# never waits in rng's queue") and TELLING.search(shown("docs/reference.md"))
 
 
 def test_only_the_last_hint_is_the_answer():

@@ -1,6 +1,5 @@
 """scripts/release: the steps that need no engine. tests/e2e/test_release.py runs the others, up to "bundle"."""
 
-import re
 import shutil
 import subprocess
 
@@ -18,38 +17,27 @@ def release(tmp_path):
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     (tmp_path / "CMakeLists.txt").write_text("project(dockercoins VERSION 2.5.1 LANGUAGES CXX)\n")
 
-    def run(*words, **environment):
-        made = subprocess.run([tmp_path / "scripts/release", *words], text=True, capture_output=True, check=False, env={
-            "PATH": "/usr/bin:/bin", "TAG": "v2.5.1", "REGISTRY": "ghcr.io/Me/DockerCoins", **environment})
+    def run(*words, tag="v2.5.1"):
+        environment = {"PATH": "/usr/bin:/bin", "TAG": tag, "REGISTRY": "ghcr.io/Me/DockerCoins"}
+        made = subprocess.run([tmp_path / "scripts/release", *words], text=True, capture_output=True, check=False,
+                              env=environment)
         return made.returncode, made.stderr
 
-    run.changelog = tmp_path / "CHANGELOG.md"
     return run
 
 
-def test_check_compares_the_tag_with_version_and_changelog(release):
+def test_check_compares_the_tag_with_version_and_changelog(release, tmp_path):
     assert release("check") == (0, "")
-    assert release("check", TAG="v2.5.0") == (1, "release: the tag is v2.5.0, but CMakeLists.txt has version 2.5.1\n")
+    assert release("check", tag="v2.5.0") == (1, "release: the tag is v2.5.0, but CMakeLists.txt has version 2.5.1\n")
     for other in ("[2.5.10] - 2027-01-02", "[2.5.1] - DATE"):
-        release.changelog.write_text(CHANGELOG.replace("[2.5.1] - 2027-01-02", other))
+        (tmp_path / "CHANGELOG.md").write_text(CHANGELOG.replace("[2.5.1] - 2027-01-02", other))
         assert release("check") == (1, 'release: CHANGELOG.md has no section "## [2.5.1] - DATE"\n')
 
 
-@pytest.mark.parametrize("words, environment, status, said", [
-    *((words, {}, 2, "one step is expected; see scripts/release --help") for words in ((), ["pull"], ["push", "join"])),
-    (("push",), {"TAG": ""}, 1, "TAG and REGISTRY have to be set; see scripts/release --help"),
-    *(((step,), {}, 1, f"build/release-files/v2.5.1/{digest}.digest is missing: was the step before it run, and its "
+@pytest.mark.parametrize("words, tag, status, said", [
+    *((words, "v2.5.1", 2, "one step is expected; see scripts/release --help") for words in ("", "pull", "push join")),
+    ("push", "", 1, "TAG and REGISTRY have to be set; see scripts/release --help"),
+    *((step, "v2.5.1", 1, f"build/release-files/v2.5.1/{digest}.digest is missing: was the step before it run, and its "
        "output fetched?") for step, digest in (("join", "rng-amd64"), ("sign", "rng")))])
-def test_bad_usage_is_one_line(release, words, environment, status, said):
-    assert release(*words, **environment) == (status, f"release: {said}\n")
-
-
-def test_the_changelog_is_in_the_format_that_it_names():
-    with open(f"{REPO}/CHANGELOG.md", encoding="utf-8") as file:
-        text = file.read()
-    versions = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    form = re.compile(r"\[Unreleased\]|\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d")
-    assert versions and all(map(form.fullmatch, versions))
-    assert "[Unreleased]" not in versions[1:]
-    assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= {
-        "Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+def test_bad_usage_is_one_line(release, words, tag, status, said):
+    assert release(*words.split(), tag=tag) == (status, f"release: {said}\n")

@@ -2,6 +2,7 @@
 
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -111,8 +112,13 @@ inline std::optional<std::string> ReceiveAll(const UniqueFd& fd) {
   return std::nullopt;
 }
 
-/// How many packets with data have come.
-[[nodiscard]] uint32_t PacketsReceived(const UniqueFd& fd);
+/// How many packets with data have come: tcpi_data_segs_in of the kernel's tcp_info, which glibc's lacks.
+[[nodiscard]] inline uint32_t PacketsReceived(const UniqueFd& fd) {
+  std::array<uint32_t, 39> info{};
+  socklen_t size = sizeof(info);
+  Require(::getsockopt(fd.get(), IPPROTO_TCP, TCP_INFO, info.data(), &size) == 0, "getsockopt");
+  return info.back();
+}
 
 /// Waits for the other side to close the connection, or to reset it; true if it does.
 [[nodiscard]] inline bool AwaitClosed(const UniqueFd& fd) {
