@@ -47,7 +47,6 @@ def test_it_loads_all_from_one_host_and_refuses_inline_scripts_and_those_of_othe
     with foreign, Browser() as browser:
         browser.open(one_worker.url)
         wait_for_speed(browser)
-        eventually(lambda: any(browser.columns(0.8)), 10, 0.1, "a drawn graph")
         assert browser.text("state") == "live" and browser.console() == []
         loaded = browser.run("""return performance.getEntriesByType("resource").map(
             ({ name, responseStatus, transferSize }) => [name, responseStatus, transferSize])""")
@@ -60,6 +59,7 @@ def test_it_loads_all_from_one_host_and_refuses_inline_scripts_and_those_of_othe
         eventually(lambda: refused.extend(browser.console()) or len(refused) >= 2, 10, what="two refusals")
         assert all("Content Security Policy" in each for each in refused), refused
         assert browser.run("return typeof ran") == "undefined" and foreign.requests == []
+        eventually(lambda: any(browser.columns(0.8)), 10, 0.1, "a drawn graph")
 
 
 def test_a_page_of_others_may_have_inline_scripts_and_frame_ours(one_worker, tmp_path):
