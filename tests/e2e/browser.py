@@ -44,13 +44,13 @@ class Browser:
         self._profile = tempfile.TemporaryDirectory(prefix="dockercoins-chromium-", ignore_cleanup_errors=True)
         options = webdriver.ChromeOptions()
         options.binary_location = "/usr/bin/chromium"
-        for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                     "--disable-dev-shm-usage", f"--user-data-dir={self._profile.name}"):
-            options.add_argument(flag)
+        for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync",
+                     "disable-background-networking", "disable-component-update", "disable-dev-shm-usage"):
+            options.add_argument(f"--{flag}")
+        options.add_argument(f"--user-data-dir={self._profile.name}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Driver("/usr/bin/chromedriver"))
-        self.look(self._size, dark=False)
+        self.look(self._size)
         return self
 
     def __exit__(self, *_):
@@ -58,12 +58,10 @@ class Browser:
             self.driver.quit()
         self._profile.cleanup()
 
-    def look(self, size, dark):
-        """Sets the screen's size and the colour scheme."""
+    def look(self, size):
+        """Sets the screen's size."""
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
             "width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE})
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-            "features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
 
     def open(self, url):
         self.driver.get(f"{url}/index.html")

@@ -42,26 +42,24 @@ def speeds(rows):
     return [speed for _, speed, _ in rows if speed is not None]
 
 
-def test_it_loads_from_one_host_and_reads_once_a_second(one_worker):
-    def loaded():
-        return browser.run("""return performance.getEntriesByType("resource").map(
-            ({ name, responseStatus, transferSize }) => [name, responseStatus, transferSize])""")
-
-    def polls():
-        return sum(name.endswith("/json") for name, *_ in loaded())
-
-    with Browser() as browser:
+def test_it_loads_all_from_one_host_and_refuses_inline_scripts_and_those_of_other_hosts(one_worker):
+    foreign = FakeHttp(lambda _: [b"HTTP/1.0 200 OK\r\nContent-Type: text/javascript\r\n\r\nran = true", CLOSE])
+    with foreign, Browser() as browser:
         browser.open(one_worker.url)
         wait_for_speed(browser)
-        before, begun = polls(), time.monotonic()
-        time.sleep(8)
-        assert 0.6 < (polls() - before) / (time.monotonic() - begun) < 1.2
         assert browser.text("state") == "live" and browser.console() == []
-        eventually(lambda: any(browser.columns(0.8)), 10, 0.1, "a drawn graph")
-        for name, status, _ in loaded():
-            assert name.startswith(f"{one_worker.url}/") and status == 200
-        sizes = [size for name, _, size in loaded() if not name.endswith("/json")]
+        loaded = browser.run("""return performance.getEntriesByType("resource").map(
+            ({ name, responseStatus, transferSize }) => [name, responseStatus, transferSize])""")
+        assert {(name.startswith(f"{one_worker.url}/"), status) for name, status, _ in loaded} == {(True, 200)}
+        sizes = [size for name, _, size in loaded if not name.endswith("/json")]
         assert len(sizes) > 7 and 140_000 < sum(sizes) < 250_000
+        browser.run("""for (const more of [{ textContent: "ran = true" }, { src: arguments[0] }]) {
+            document.head.append(Object.assign(document.createElement("script"), more)); }""", foreign.url)
+        refused = []
+        eventually(lambda: refused.extend(browser.console()) or len(refused) >= 2, 10, what="two refusals")
+        assert all("Content Security Policy" in each for each in refused), refused
+        assert browser.run("return typeof ran") == "undefined" and foreign.requests == []
+        eventually(lambda: any(browser.columns(0.8)), 10, 0.1, "a drawn graph")
 
 
 def test_a_page_of_others_may_have_inline_scripts_and_frame_ours(one_worker, tmp_path):
@@ -74,20 +72,6 @@ def test_a_page_of_others_may_have_inline_scripts_and_frame_ours(one_worker, tmp
         assert browser.driver.title == "theirs runs"
         browser.driver.switch_to.frame(0)
         browser.wait_for_state("live")
-
-
-def test_our_page_refuses_an_inline_script_and_one_of_another_host(one_worker):
-    foreign = FakeHttp(lambda _: [b"HTTP/1.0 200 OK\r\nContent-Type: text/javascript\r\n\r\nran = true", CLOSE])
-    with foreign, Browser() as browser:
-        browser.open(one_worker.url)
-        wait_for_speed(browser)
-        assert browser.console() == []
-        browser.run("""for (const more of [{ textContent: "ran = true" }, { src: arguments[0] }]) {
-            document.head.append(Object.assign(document.createElement("script"), more)); }""", foreign.url)
-        refused = []
-        eventually(lambda: refused.extend(browser.console()) or len(refused) >= 2, 10, what="two refusals")
-        assert all("Content Security Policy" in each for each in refused), refused
-        assert browser.run("return typeof ran") == "undefined" and foreign.requests == []
 
 
 @of_the_page
@@ -127,20 +111,15 @@ def test_pointer_and_graph_agree(page):
     ("Redis is unreachable, retrying", "refused", lambda it: it.redis.stop(), lambda it: it.redis.start()),
     ("the web UI does not respond, retrying", "no connection", lambda it: it.webui.stop(), lambda it: it.start_webui()),
     ("the web UI does not respond, retrying", "no response within 3 s",
-     lambda it: it.webui.send_signal(signal.SIGSTOP), lambda it: it.webui.send_signal(signal.SIGCONT))],
-    ids=["Redis is stopped", "the web UI is stopped", "the web UI hangs"])
+     lambda it: it.webui.send_signal(signal.SIGSTOP), lambda it: it.webui.send_signal(signal.SIGCONT))])
 def test_errors_are_shown_without_numbers_and_it_recovers(state, reason, begin, end):
     with Processes(10) as application, Browser(PHONE) as browser:
         browser.open(application.url)
         eventually(lambda: len(speeds(browser.history())) >= 6, 60, 0.3, "some seconds of speed")
-        rows = len(browser.history())
         begin(application)
         browser.wait_for_state(state)
         assert (browser.text("speed"), browser.text("average")) == ("–", "–")
         eventually(lambda: reason in browser.text("reason"), 10, what=f"the reason {reason}")
-        time.sleep(5)
-        assert len(browser.history()) <= rows + 5, "nothing is drawn meanwhile"
-        assert browser.text("state") == state
         width = browser.run("""document.getElementById("reason").textContent = "a long story ".repeat(30);
                                return document.documentElement.scrollWidth""")
         assert width <= PHONE[0], "a reason of any length fits"
@@ -148,17 +127,15 @@ def test_errors_are_shown_without_numbers_and_it_recovers(state, reason, begin, 
         browser.wait_for_state("live", 25)
         wait_for_speed(browser)
         eventually(lambda: browser.number("average"), 60, 0.3, "an average again")
-        rows = browser.history()
         # rng serves 10 per second. Workers report up to 1.2 s late, so all may report within one reading.
-        assert [speed for speed in speeds(rows) if not 0 <= speed <= 22] == [], rows
-        assert [average for _, _, average in rows if average is not None and not 0 <= average <= 12] == [], rows
+        assert 0 <= min(speeds(browser.history())) <= max(speeds(browser.history())) <= 22
         assert browser.text("reason") == ""
 
 
 @of_the_page
-@pytest.mark.parametrize("size, dark, smallest", [(PHONE, True, 22), (PROJECTOR, False, 60)])
-def test_it_fits_the_screen(page, size, dark, smallest):
-    page.look(size, dark)
+@pytest.mark.parametrize("size, smallest", [(PHONE, 22), (PROJECTOR, 60)])
+def test_it_fits_the_screen(page, size, smallest):
+    page.look(size)
     eventually(lambda: any(page.columns(0.8)), 5)
     time.sleep(1.5)  # the next reading is drawn in the new size
     scroll = page.run("return ['scrollWidth', 'scrollHeight'].map((each) => document.documentElement[each])")

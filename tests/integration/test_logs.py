@@ -36,7 +36,6 @@ REQUESTS = {
         "GET /32?x HTTP/1.1\r\nContent-Length: x": "/N GET 400",
         "POST /32 HTTP/1.1": "/N POST 405",
         "OPTIONS * HTTP/1.1": "other OPTIONS 200",
-        "BREW /pot HTTP/1.1": "other other 400",
         "M1 /32x HTTP/1.1": "other other 400"},
     "hasher": {
         "HEAD / HTTP/1.0": "/ HEAD 200",

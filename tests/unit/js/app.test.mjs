@@ -77,10 +77,10 @@ it("the dashboard shows readings and errors, and recovers", async () => {
 
 it("the average is right from the first reading on, also when web UIs with different clocks respond by turns", async () => {
   const hashes = (second) => String(Math.round((20 / 3) * second));
-  const readings = Array.from({ length: 10 }, (_, second) => [1.7e9 + second, hashes(second)]);
+  const readings = Array.from({ length: 9 }, (_, second) => [1.7e9 + second, hashes(second)]);
   for (const apart of [0.7, 3600]) {
     const page = await openDashboard(FakeDygraph, JSON.stringify({ readings }));
-    for (let second = 9; second < 60; second += 1) {
+    for (let second = 8; second < 60; second += 1) { // 8 s are just enough
       const [speed, average] = await page.read(1.7e9 + second + (second % 2) * apart, hashes(second));
       assert.ok(Math.abs(average - 20 / 3) < 0.1, `${average} in second ${second}, clocks ${apart} s apart`);
       assert.match(speed, /^~[67]\.0 /);
