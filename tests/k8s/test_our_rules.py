@@ -28,8 +28,7 @@ def test_each_file_has_its_objects():
 @pytest.mark.parametrize("path", [MAIN, *LESSONS])
 def test_metadata_is_name_and_label_only_and_fits_any_namespace(path):
     for (kind, name), each in objects(path).items():
-        labels = {} if kind == "NetworkPolicy" else {"labels": {"app": name}}
-        assert each["metadata"] == {"name": name, **labels}
+        assert each["metadata"] == {"name": name, **({} if kind == "NetworkPolicy" else {"labels": {"app": name}})}
     assert "namespace:" not in read(path) and "namespaceSelector" not in read(path)
     assert ":latest" not in read(path) + read("README.md") + read("docs/trainer.md")
 
@@ -108,9 +107,8 @@ def test_a_service_leads_to_the_port_of_its_pods():
 @pytest.mark.parametrize("path", LESSONS)
 def test_an_exercise_says_what_to_do(path):
     head = read(path).partition("\n---\n")[0]
-    assert all(line.startswith("#") for line in head.splitlines())
-    assert f"kubectl apply -f {path}" in head
-    assert head.startswith("# Spoiler: ") and f"](../{path})" in read("docs/trainer.md")
+    assert head.startswith("# Spoiler: ") and all(line.startswith("#") for line in head.splitlines())
+    assert f"kubectl apply -f {path}" in head and f"](../{path})" in read("docs/trainer.md")
 
 
 def test_each_policy_allows_its_clients_only():
