@@ -52,10 +52,9 @@ def ask_prometheus(path):
 
 def await_targets(workers):
     """Until Prometheus gets metrics from one rng, hasher and webui, and from that many workers."""
-    expected = [(name, "up") for name in sorted(["rng", "hasher", "webui"] + ["worker"] * workers)]
-    eventually(lambda: expected == sorted((each["labels"]["job"], each["health"])
-                                          for each in ask_prometheus("targets").get("activeTargets", [])),
-               60, 0.5, f"{workers} workers as targets")
+    expected = [(name, "up") for name in ("hasher", "rng", "webui", *["worker"] * workers)]
+    eventually(lambda: expected == sorted((each["labels"]["job"], each["health"]) for each in ask_prometheus(
+        "targets").get("activeTargets", [])), 60, 0.5, f"{workers} workers as targets")
 
 
 def run(*command, timeout=300, check=True, **options):
@@ -71,8 +70,8 @@ def run(*command, timeout=300, check=True, **options):
 def running(command, log, **options):
     """Starts a command whose output goes to that file; ends it with TERM."""
     with open(log, "wb") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-                                   **options)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, **options)
     try:
         yield process
     finally:
@@ -84,15 +83,12 @@ def start_registry(stack, folder, *inside):
     """host:port of a registry, Debian's docker-registry. Started by the command `inside`, until the stack ends."""
     run("apt-get", "download", "docker-registry", cwd=folder)  # installed, it would be started
     run("sh", "-c", "dpkg-deb -x docker-registry_*.deb package", cwd=folder)
-    address = f"localhost:{free_port()}"
-    settings = {"version": "0.1", "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
-                "http": {"addr": address}}
-    (folder / "registry.yml").write_text(json.dumps(settings))
-    log = folder / "registry.log"
-    process = stack.enter_context(running([*inside, folder / "package/usr/bin/docker-registry", "serve",
-                                           folder / "registry.yml"], log))
-    eventually(lambda: process.poll() is not None or "listening on" in log.read_text(), 20)
-    assert process.poll() is None, log.read_text()
+    address, log = f"localhost:{free_port()}", folder / "registry.log"
+    (folder / "registry.yml").write_text(json.dumps({"version": "0.1", "http": {"addr": address}, "storage": {
+        "filesystem": {"rootdirectory": str(folder / "registry")}}}))
+    stack.enter_context(running(
+        [*inside, folder / "package/usr/bin/docker-registry", "serve", folder / "registry.yml"], log))
+    eventually(lambda: "listening on" in log.read_text(), 20, what="a registry")
     return address
 
 
@@ -118,6 +114,6 @@ class Compose:
 
     def containers(self, service):
         """Identifiers of the service's containers, including those that have ended."""
-        return run("docker", "ps", "--all", "--quiet", "--no-trunc",
-                   "--filter", f"label=com.docker.compose.project={self.project}",
-                   "--filter", f"label=com.docker.compose.service={service}", env=self.environment).stdout.split()
+        return run("docker", "ps", "--all", "--quiet", "--no-trunc", "--filter",
+                   f"label=com.docker.compose.project={self.project}", "--filter",
+                   f"label=com.docker.compose.service={service}", env=self.environment).stdout.split()

@@ -1,5 +1,3 @@
-"""A real Docker engine, a copy of the checkout, and both Composes to run it with."""
-
 import os
 import shutil
 import time
@@ -31,7 +29,7 @@ def checkout(tmp_path_factory):
     shutil.copytree(REPO, folder, symlinks=True, ignore=lambda at, names: [
         name for name in names if name in ("__pycache__", ".pytest_cache")
         or at == REPO and name in ("build", "artefacts", ".git")])
-    for path in (os.path.dirname(os.path.dirname(folder)), os.path.dirname(folder)):
+    for path in (f"{folder}/../..", f"{folder}/.."):
         os.chmod(path, 0o755)  # as around a checkout; pytest's own folders are private
     return folder
 

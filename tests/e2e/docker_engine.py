@@ -4,8 +4,7 @@
   tests/e2e/docker_engine.py start   installs what is missing, starts dockerd unless an engine responds
   tests/e2e/docker_engine.py stop    ends the dockerd that "start" has started
 
-Everything is done once and kept. A running engine is used (with DOCKER_HOST: the one there), and so is an image that
-the engine has or can pull. Otherwise a substitute of that name is made from Debian packages.
+Everything is done once and kept. An image that the engine neither has nor can pull is made from Debian packages.
 """
 
 import os
@@ -19,8 +18,7 @@ import time
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STATE = os.path.join(REPO, "build", "e2e")
 DOCKERD = ("--pidfile", f"{STATE}/dockerd.pid", "--exec", "/usr/sbin/dockerd")
-COMPOSE_2 = f"{STATE}/cli-plugins/docker-compose"
-BUILDX = f"{STATE}/cli-plugins/docker-buildx"
+COMPOSE_2, BUILDX = (f"{STATE}/cli-plugins/docker-{name}" for name in ("compose", "buildx"))
 # Debian's programs first: a newer docker from elsewhere may not fit this engine.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"

@@ -1,6 +1,4 @@
-"""As most people use DockerCoins: docker-compose up, then the scaling lesson, on a real Docker engine.
-
-The tests use one run of the application, in this order. The images are tested in test_images.py.
+"""As most people use DockerCoins: docker-compose up, then the scaling lesson. The tests use one run, in this order.
 
 DOCKERCOINS_FIGURE_SECONDS is how long scripts/lesson measures each number of workers. The default is 8, with 1 and 10
 workers and a few percent of tolerance. From 120 on, the promised 2 % are asserted.
@@ -46,8 +44,7 @@ def check_lesson(compose, counts, seconds, figure, room=ROOM):
     rows = re.findall(r"^ +(\d+) +([\d.]+) +([\d.]+) +\d+ +(\d+) +0 +([\d.]+)  ok$", shown.stdout, re.MULTILINE)
     assert [workers for workers, *_ in rows] == counts.split(",")
     for workers, predicted, speed, rng, hasher in rows:
-        figure(f"lesson, {workers} workers ({compose.command[-1]})",
-               f"{speed} hashes/s, rng {rng} ms, hasher {hasher} ms")
+        figure(f"lesson, {workers} workers", f"{speed} hashes/s, rng {rng} ms, hasher {hasher} ms")
         assert abs(float(speed) / float(predicted) - 1) < room
     return shown.stdout
 
@@ -84,18 +81,16 @@ def test_the_first_hash_is_counted_soon_and_ps_and_logs_are_as_in_the_course(pro
     figure("up -d to the first hash, s", f"{time.monotonic() - begun:.1f}")  # 3 on an idle machine, most of it Compose
     log = project("logs", "--no-color", "worker").stdout
     assert "INFO:worker:" in log and not re.search("ERROR|WARNING|Traceback", log), log
-    shown = project("ps").stdout
-    assert all(f"800{port}->80/tcp" in shown for port in (0, 1, 2))
-    assert "6379->" not in shown and "9797->" not in shown
+    assert sorted(re.findall(r"(\d+)->(\d+)/tcp", project("ps").stdout)) == [
+        ("8000", "80"), ("8001", "80"), ("8002", "80")]
 
 
 def test_an_edited_page_shows_on_reload(project):
     page = pathlib.Path(project.folder, "webui/files/index.html")
     before = page.read_text("utf-8")
-    assert get("http://localhost:8000/") == (200, before)
-    page.write_text(before.replace("steelblue", "tomato"), "utf-8")
-    assert "tomato" in get("http://localhost:8000/")[1]
-    page.write_text(before, "utf-8")
+    for text in before.replace("steelblue", "tomato"), before:
+        page.write_text(text, "utf-8")
+        assert get("http://localhost:8000/") == (200, text)
 
 
 def test_ten_workers_find_the_bottleneck(project, docker, figure):
@@ -129,7 +124,6 @@ def test_ten_workers_find_the_bottleneck(project, docker, figure):
 def test_scripts_lesson_says_that_it_holds(project, figure):
     if project.command[-1] != "compose":
         project("scale", "worker=3")  # the old command, which docker-compose 1.29 still has
-        assert len(project.containers("worker")) == 3
     scale(project, 2)
     assert "\nThe lesson holds: " in check_lesson(project, "1,2,3,10" if SECONDS > 8 else "1,10", SECONDS, figure)
     assert len(project.containers("worker")) == 2
@@ -140,9 +134,8 @@ def test_a_stop_is_quick_and_keeps_the_coins_and_down_leaves_nothing(project, do
     scale(project, 10)
     begun = time.monotonic()
     project("stop")
-    seconds = time.monotonic() - begun
-    figure("stop with 10 workers, s", f"{seconds:.1f}")
-    assert seconds < 12  # 2 s on an idle machine, most of it Compose; an original takes 10 s more
+    figure("stop with 10 workers, s", f"{time.monotonic() - begun:.1f}")
+    assert time.monotonic() - begun < 12  # 2 s on an idle machine, most of it Compose; an original takes 10 s more
     stopped = [each for service in (*SERVICES, "redis") for each in project.containers(service)]
     assert docker("inspect", "--format", "{{.State.ExitCode}}", *stopped).split() == ["0"] * 14
     project("start")
@@ -196,9 +189,6 @@ def test_the_lesson_on_compose_2_with_a_slower_worker(each_compose, figure, tmp_
     each_compose.environment["COMPOSE_FILE"] = f"docker-compose.yml:{tmp_path}/slow.yml"
     said = each_compose("up", "-d").stdout
     assert "Pull" not in said and "Build" not in said, "all images are there, as in a room without internet"
-    await_mining()
-    shown = each_compose("ps").stdout
-    assert all(f"800{port}->80/tcp" in shown for port in (0, 1, 2))
     scale(each_compose, 2)
     assert "worker, rng and hasher: 400, 100 and 100 ms\n" in check_lesson(each_compose, "3", SECONDS, figure)
     assert not re.search("ERROR|WARNING", each_compose("logs", "--no-color", "worker").stdout)
@@ -211,8 +201,7 @@ def test_the_published_ports_can_be_set(each_compose):
     for name, port in ports.items():
         eventually(lambda url=f"http://localhost:{port}/": get(url)[0] == 200, 20, what=name)
     assert not any(is_listening(port) for port in (8000, 8001, 8002))
-    shown = each_compose.lesson("--workers", "1", "--seconds", "6")
-    assert shown.returncode != 2, shown.stderr
+    assert each_compose.lesson("--workers", "1", "--seconds", "6").returncode != 2
 
 
 def test_images_are_built_here_unless_a_registry_and_a_pull_policy_are_named(each_compose, docker, tmp_path):

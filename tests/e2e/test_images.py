@@ -69,7 +69,7 @@ def test_an_image_lists_the_exact_packages_that_are_in_it_and_has_their_licences
         cwd=compose_1.folder, env=compose_1.environment)
     installed = docker("run", "--rm", "--network", "none", stage, "dpkg-query", "--show", "--showformat",
                        "${Package} ${Version} ${source:Package}\n").splitlines()
-    docker("rmi", stage)
+    docker("rmi", "--no-prune", stage)  # keeps what the next build needs
     for service in SERVICES:
         image = f"{PREFIX}/{service}:v0.1"
         found = {path: content for path, (_, content) in files(docker, image).items()}

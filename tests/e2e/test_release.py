@@ -23,10 +23,7 @@ OTHERS = ("redis:7.2.11-alpine", "prom/prometheus:v3.5.0", "jpetazzo/shpod:lates
 
 
 class EmptyEngine:
-    """An engine beside the machine's, with storage of its own, and in a network that another command enters.
-
-    With --bridge=none, dockerd removes docker0, which may be another engine's.
-    """
+    """An engine with storage and a network of its own: with --bridge=none it removes docker0, another engine's."""
 
     def __init__(self, stack, environment, network, *options):
         self.inside = network
@@ -61,11 +58,10 @@ def network(engine, stack):
     if os.geteuid() != 0:
         pytest.skip("only root can start a second engine")
     holder = stack.enter_context(running(["unshare", "--net", "sleep", "infinity"], os.devnull))
-    ours = os.readlink("/proc/self/ns/net")
-    eventually(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != ours, 20, what="a network of its own")
-    inside = ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
-    run(*inside, "ip", "link", "set", "lo", "up")
-    return inside
+    theirs, ours = f"/proc/{holder.pid}/ns/net", os.readlink("/proc/self/ns/net")
+    eventually(lambda: os.readlink(theirs) != ours, 20, what="a network of its own")
+    run("nsenter", f"--net={theirs}", "ip", "link", "set", "lo", "up")
+    return ["nsenter", f"--net={theirs}"]
 
 
 def test_an_engine_that_has_nothing_gets_all_images_from_the_bundle_but_none_from_half_of_it(
@@ -114,23 +110,23 @@ def test_both_architectures_from_the_build_to_a_room(checkout, environment, stac
     environment = {**author.environment, "REGISTRY": f"{registry}/me/dockercoins", "TAG": TAG}
     files = pathlib.Path(checkout, "build/release-files", TAG)
 
+    context, ids = tmp_path / "context", {}
+    context.mkdir()
+
     def build(name, service, arch):
-        context = tmp_path / "context"
-        (context / "licenses").mkdir(parents=True, exist_ok=True)
-        (context / f"licenses/{service}.spdx.json").write_text(f"{name} {arch}")
-        (context / "Dockerfile").write_text(f'FROM scratch\nCOPY licenses/{service}.spdx.json /licenses/\nCMD ["/x"]\n')
+        (context / f"{service}.spdx.json").write_text(f"{name} {arch}")
+        (context / "Dockerfile").write_text(f'FROM scratch\nCOPY {service}.spdx.json /licenses/\nCMD ["/x"]\n')
         author("build", "--quiet", "--platform", f"linux/{arch}", "--tag", name, str(context))
         return author.ids([name])[name]
 
     def release(step, **options):
         return author.run("scripts/release", step, cwd=checkout, env=environment, **options).stdout
 
-    ids = {}
     for arch in ("arm64", "amd64"):
         for service in SERVICES:
             ids[f"{PREFIX}/{service}:v0.1", arch] = build(f"{registry}/me/dockercoins/{service}:{TAG}", service, arch)
         release("push")
-    author("build", "--quiet", "--tag", "a:1", "--label", "dockercoins.stand-in=1", str(tmp_path / "context"))
+    author("build", "--quiet", "--tag", "a:1", "--label", "dockercoins.stand-in=1", str(context))
     assert "has the tests' substitutes, which must not be released: a:1\n" in release("push", check=False)
     author("rmi", "a:1")
     for name in OTHERS:
@@ -148,13 +144,12 @@ def test_both_architectures_from_the_build_to_a_room(checkout, environment, stac
     author("pull", f"{registry}/me/dockercoins/worker@{(files / 'worker.digest').read_text().strip()}")
 
     def named():
-        lines = author("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").splitlines()
-        return {line for line in lines if "<none>" not in line}
+        shown = author("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").splitlines()
+        return {line for line in shown if "<none>" not in line}
 
     before = named()
     release("bundle")
     assert named() == before
-
     room, folder = EmptyEngine(stack, environment, network), tmp_path / "dockercoins"
     run("tar", "-xzf", str(files / f"dockercoins-{TAG}.tar.gz"), cwd=tmp_path)
     assert "kind load image-archive images-amd64.tar" in room.run(f"{folder}/load").stdout

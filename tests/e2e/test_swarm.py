@@ -1,8 +1,7 @@
-"""DockerCoins on Docker Swarm: the stacks, on a swarm of this machine alone, which is made for the tests.
+"""The stacks for Docker Swarm, on a swarm of this machine alone.
 
 A kernel without IPVS has neither virtual addresses nor ports that every node publishes. So the tests change the stacks:
-a name has an address per task (`endpoint_mode: dnsrr`), a port is this machine's, and what is scaled or updated has no
-port.
+a name has an address per task, a port is this machine's, and what is scaled or updated has no port.
 """
 
 import json
@@ -17,15 +16,13 @@ from harness import eventually
 from lesson_parts import measuring
 
 NAME = "dockercoins"
-WITH_PORTS = ("webui", "prometheus")
 
 
 def changed(stack):
     for name, service in stack["services"].items():
         service["deploy"] = {**service.get("deploy", {}), "endpoint_mode": "dnsrr"}
-        ports = [port.split(":") for port in service.pop("ports", []) if name in WITH_PORTS]
-        service["ports"] = [{"published": int(published), "target": int(target), "mode": "host"}
-                            for published, target in ports]
+        ports = [map(int, port.split(":")) for port in service.get("ports", []) if name in ("webui", "prometheus")]
+        service["ports"] = [{"published": ours, "target": theirs, "mode": "host"} for ours, theirs in ports]
     return stack
 
 
@@ -66,9 +63,8 @@ def test_the_first_hash_is_counted_soon_and_services_scale(deploy, docker, servi
     begun = time.monotonic()
     deploy("dockercoins.yml")
     eventually(lambda: hashes() > 0, 60, 0.1, "the first hash")
-    seconds = time.monotonic() - begun
-    figure("stack deploy to the first hash, s", f"{seconds:.1f}")
-    assert seconds < 15  # at most 5 s on an idle machine; 33 s if the images declare a health check
+    figure("stack deploy to the first hash, s", f"{time.monotonic() - begun:.1f}")
+    assert time.monotonic() - begun < 15  # at most 5 s on an idle machine; 33 s if the images declare a health check
     docker("service", "scale", f"{NAME}_worker=10", f"{NAME}_rng=2")
     await_mining()
     speed = measuring.counter_rate(measuring.read_counter_for("http://localhost:8000", 10), 10)

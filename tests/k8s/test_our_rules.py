@@ -28,32 +28,9 @@ def test_each_file_has_its_objects():
 @pytest.mark.parametrize("path", [MAIN, *LESSONS])
 def test_metadata_is_name_and_label_only_and_fits_any_namespace(path):
     for (kind, name), each in objects(path).items():
-        labels = {} if kind == "NetworkPolicy" else {"labels": {"app": name}}
-        assert each["metadata"] == {"name": name, **labels}
+        assert each["metadata"] == {"name": name, **({} if kind == "NetworkPolicy" else {"labels": {"app": name}})}
     assert "namespace:" not in read(path) and "namespaceSelector" not in read(path)
     assert ":latest" not in read(path) + read("README.md") + read("docs/trainer.md")
-
-
-def container(name):
-    """A container without what is special in an exercise."""
-    image = yaml.safe_load(with_defaults(read("docker-compose.yml")))["services"][name]["image"]
-    assert image == ("redis:7.2.11-alpine" if name == "redis" else f"dockercoins-cpp/{name}:v0.1")
-    http, admin = {"name": "http", "containerPort": 80}, {"name": "admin", "containerPort": 9797}
-    cpu, memory, most_cpu, most_memory = RESOURCES[name]
-    expected = {
-        "name": name, "image": image, "imagePullPolicy": "IfNotPresent",
-        "ports": [http, admin] if name in SERVERS else [admin],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "admin"}, "periodSeconds": 2},
-        "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": most_cpu, "memory": most_memory}},
-        "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
-                            "capabilities": {"drop": ["ALL"]}}}
-    if name == "redis":
-        expected |= {"ports": [{"name": "redis", "containerPort": 6379}],
-                     "readinessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 2},
-                     "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
-    if name != "worker":  # by then the cluster sends nothing more, and the queue, a second long, has drained
-        expected["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
-    return expected
 
 
 def workload(name):
@@ -61,19 +38,35 @@ def workload(name):
 
     Its pod holds https://kubernetes.io/docs/concepts/security/pod-security-standards/, the restricted one, and more.
     """
+    image = yaml.safe_load(with_defaults(read("docker-compose.yml")))["services"][name]["image"]
+    assert image == ("redis:7.2.11-alpine" if name == "redis" else f"dockercoins-cpp/{name}:v0.1")
+    http, admin = {"name": "http", "containerPort": 80}, {"name": "admin", "containerPort": 9797}
+    cpu, memory, most_cpu, most_memory = RESOURCES[name]
+    container = {
+        "name": name, "image": image, "imagePullPolicy": "IfNotPresent",
+        "ports": [http, admin] if name in SERVERS else [admin],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "admin"}, "periodSeconds": 2},
+        "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": most_cpu, "memory": most_memory}},
+        "securityContext": {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                            "capabilities": {"drop": ["ALL"]}}}
     security = {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532,  # what our programs become
                 "seccompProfile": {"type": "RuntimeDefault"}}
     pod = {"automountServiceAccountToken": False, "enableServiceLinks": False, "securityContext": security,
-           "containers": [container(name)]}
-    metadata = {"labels": {"app": name}}
+           "containers": [container]}
+    annotations = {"annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "9797"}}
+    if name != "worker":  # by then the cluster sends nothing more, and the queue, a second long, has drained
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
     if name in SERVERS:  # any user may listen on port 80
         security["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
     if name == "redis":  # 999 and 1000 are redis in the official image on Alpine
         security |= {"runAsUser": 999, "runAsGroup": 1000, "fsGroup": 1000}
         pod["volumes"] = [{"name": "data", "emptyDir": {}}]
-    else:
-        metadata["annotations"] = {"prometheus.io/scrape": "true", "prometheus.io/port": "9797"}
-    return {"selector": {"matchLabels": {"app": name}}, "template": {"metadata": metadata, "spec": pod}}
+        container |= {"ports": [{"name": "redis", "containerPort": 6379}],
+                      "readinessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 2},
+                      "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+        annotations = {}
+    return {"selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}, **annotations}, "spec": pod}}
 
 
 @pytest.mark.parametrize("path, kind, name", [
@@ -108,9 +101,8 @@ def test_a_service_leads_to_the_port_of_its_pods():
 @pytest.mark.parametrize("path", LESSONS)
 def test_an_exercise_says_what_to_do(path):
     head = read(path).partition("\n---\n")[0]
-    assert all(line.startswith("#") for line in head.splitlines())
-    assert f"kubectl apply -f {path}" in head
-    assert head.startswith("# Spoiler: ") and f"](../{path})" in read("docs/trainer.md")
+    assert head.startswith("# Spoiler: ") and all(line.startswith("#") for line in head.splitlines())
+    assert f"kubectl apply -f {path}" in head and f"](../{path})" in read("docs/trainer.md")
 
 
 def test_each_policy_allows_its_clients_only():

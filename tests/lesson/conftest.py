@@ -1,5 +1,3 @@
-"""What the tests of scripts/lesson share."""
-
 import types
 
 import pytest

@@ -1,8 +1,10 @@
 """scripts/lesson as a command, with a simulated application and clock."""
 
-import os
 import signal
+import statistics
 import subprocess
+import types
+from unittest import mock
 
 import pytest
 
@@ -10,51 +12,34 @@ import lesson
 from harness import eventually
 from lesson_parts import measuring, model, platforms
 
-SCRIPT = os.path.join(platforms.REPOSITORY, "scripts", "lesson")
-
 
 class Application(platforms.Platform):
-    """An application as fast as predicted, 5 ms away; a platform and its factory."""
+    """An application as fast as predicted, 5 ms away."""
 
     where = "somewhere"
 
-    def __init__(self, monkeypatch, clock):
+    def __init__(self, clock):
         super().__init__()
-        self.scaled = []
-        self.variables = {}
-        self._workers = 4
-        self._clock = clock
-        self._read_at = clock[0]
-        self._hashes = 0.0
-        monkeypatch.setattr(measuring, "read_counter", self._read)
-        monkeypatch.setattr(measuring.Prober, "run", lambda _: None)
-        monkeypatch.setattr(measuring.Prober, "seconds", lambda prober, *how: self._seconds(prober._url, *how))
+        self.clock, self.read_at, self.hashes = clock, clock[0], 0.0
+        self.scaled, self.variables = [4], {}
 
-    def __call__(self, _options):
-        return self
+    def predicted(self):
+        return model.predict(self.workers(), model.Delays(), self.rngs())
 
-    def _predicted(self):
-        return model.predict(self._workers, model.Delays(), self.rngs())
-
-    def _read(self, url):
+    def read(self, url):
         assert url == "webui"
-        self._hashes += (self._clock[0] - self._read_at) * self._predicted().speed
-        self._read_at = self._clock[0]
-        return measuring.Reading(self._read_at, int(self._hashes))
+        self.hashes += (self.clock[0] - self.read_at) * self.predicted().speed
+        self.read_at = self.clock[0]
+        return measuring.Reading(self.read_at, int(self.hashes))
 
-    def _seconds(self, service, patience, *average):
-        if service == "hasher":
-            assert (patience, average) == (2, (measuring.statistics.median,))
-            return 0.0061
-        predicted = self._predicted().rng
-        assert (service, patience, average) == ("rng", 2 + 3 * predicted, ())
-        return predicted + 0.005
+    def seconds(self, *how):
+        rng = self.predicted().rng
+        return {("hasher", 2, statistics.median): 0.0061, ("rng", 2 + 3 * rng): rng + 0.005}[how]
 
     def workers(self):
-        return self._workers
+        return self.scaled[-1]
 
     def scale(self, workers):
-        self._workers = workers
         self.scaled.append(workers)
 
     def environments(self, service):
@@ -69,7 +54,15 @@ class Application(platforms.Platform):
 
 @pytest.fixture
 def application(monkeypatch, clock):
-    return Application(monkeypatch, clock)
+    simulated = Application(clock)
+    monkeypatch.setattr(measuring, "read_counter", simulated.read)
+    monkeypatch.setattr(measuring, "Prober", lambda url: types.SimpleNamespace(
+        seconds=lambda *how: simulated.seconds(url, *how)))
+    return simulated
+
+
+def run(application, words):
+    return lesson.main(words.split(), platform=lambda _options: application)
 
 
 TABLE = """\
@@ -80,56 +73,53 @@ workers  predicted measured  predicted measured  predicted measured
      10      10.00    10.00        750      750          0      1.1  ok
 The lesson holds: 1 and 10 workers give 3.33 and 10.00 hashes/s, and from 10 workers on rng is the bottleneck.
 """
-NEWS = "somewhere: scaling to 1 worker\nsomewhere: scaling to 10 workers\nsomewhere: scaling back to 4 workers\n"
 
 
 def test_it_measures_each_number_of_workers_says_that_it_holds_and_restores_the_workers(application, capsys, clock):
-    assert lesson.main(["--workers", "1,10", "--seconds", "8"], platform=application) == 0
-    assert application.scaled == [1, 10, 4]
-    assert capsys.readouterr() == (TABLE, NEWS)
+    assert run(application, "--workers 1,10 --seconds 8") == 0
+    assert application.scaled == [4, 1, 10, 4]
+    assert capsys.readouterr() == (TABLE, "somewhere: scaling to 1 worker\nsomewhere: scaling to 10 workers\n"
+                                          "somewhere: scaling back to 4 workers\n")
     assert clock[0] == pytest.approx(100 + (1.5 + 2 * 0.3 + 8) + (1.5 + 2 * 1 + 8), abs=0.15), "warming up, measuring"
 
 
 def test_concurrency_of_rng_is_part_of_the_prediction(application, capsys):
     application.variables["CONCURRENCY"] = "2"
-    assert lesson.main(["--workers", "10", "--seconds", "8"], platform=application) == 0
+    assert run(application, "--workers 10 --seconds 8") == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "Simulated work of worker, rng and hasher: 100, 100 and 100 ms; 1 rng with CONCURRENCY=2"
     assert shown[3].startswith("     10      20.00    20.00        235      235 ")
-    assert shown[4].startswith("As predicted with 1 rng with CONCURRENCY=2: 10 workers give 20.00 hashes/s")
+    assert shown[4].startswith("As predicted with 1 rng with CONCURRENCY=2: ")
 
 
 def test_a_lesson_that_does_not_hold_is_status_1(application, monkeypatch, capsys):
     monkeypatch.setattr(measuring, "counter_rate", lambda readings, workers: None)
-    assert lesson.main(["--workers", "2", "--seconds", "8"], platform=application) == 1
+    assert run(application, "--workers 2 --seconds 8") == 1
     *_, row, sentence = capsys.readouterr().out.splitlines()
     assert row == "      2       6.67     none         33       33          0      1.1  the counter does not move"
     assert sentence.startswith("The lesson does not hold with 2 workers (the counter does not move): ")
 
 
 @pytest.mark.parametrize("words, place, scaled", [
-    ("--workers 7", "measure", [7, 4]), ("explain", "explain", []), ("", "read_counter", [])])
+    ("--workers 7", "measure", [4, 7, 4]), ("explain", "explain", [4]), ("", "read_counter", [4])])
 @pytest.mark.parametrize("trouble, status, said", [
     (model.LessonError("The web UI has gone"), 2, "lesson: The web UI has gone"),
     (KeyboardInterrupt(), 130, "lesson: interrupted")])
 def test_an_error_is_one_line_and_the_number_of_workers_is_restored(
         application, monkeypatch, capsys, words, place, scaled, trouble, status, said):
-    def fail(*_):
-        raise trouble
-
-    monkeypatch.setattr(measuring, place, fail)
-    assert lesson.main(words.split(), platform=application) == status
+    monkeypatch.setattr(measuring, place, mock.Mock(side_effect=trouble))
+    assert run(application, words) == status
     assert (application.scaled, capsys.readouterr().err.splitlines()[-1]) == (scaled, said)
 
 
 @pytest.mark.parametrize("words, said", [
-    *((["--workers", text], "numbers from 1 to 1000 are expected, such as 1,2,3,10") for text in ("0", "1,1001")),
-    *((["--seconds", text], "5 to 3600 seconds are expected") for text in ("4.9", "3601", "nan")),
-    (["--workers", "1,x"], "invalid numbers value: '1,x'"), (["--worker=1"], "unrecognized arguments: --worker=1"),
-    (["word"], "invalid choice: 'word'"), (["explain", "--seconds", "1"], "5 to 3600 seconds are expected")])
+    *((f"--workers {text}", "numbers from 1 to 1000 are expected, such as 1,2,3,10") for text in ("0", "1,1001")),
+    *((f"--seconds {text}", "5 to 3600 seconds are expected") for text in ("4.9", "3601", "nan")),
+    ("--workers 1,x", "invalid numbers value: '1,x'"), ("--worker=1", "unrecognized arguments: --worker=1"),
+    ("word", "invalid choice: 'word'"), ("explain --seconds 1", "5 to 3600 seconds are expected")])
 def test_a_bad_option_ends_with_status_2(capsys, words, said):
     with pytest.raises(SystemExit) as end:
-        lesson.main(words)
+        lesson.main(words.split())
     assert end.value.code == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
 
@@ -138,8 +128,8 @@ def test_a_bad_option_ends_with_status_2(capsys, words, said):
 def test_term_or_hup_ends_the_command(tmp_path, sig):
     (tmp_path / "docker").write_text("#!/bin/sh\n: >$0.runs\nexec sleep 60\n")
     (tmp_path / "docker").chmod(0o755)
-    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    with subprocess.Popen([SCRIPT], env=path, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([f"{platforms.REPOSITORY}/scripts/lesson"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+                          stderr=subprocess.PIPE, text=True) as process:
         eventually((tmp_path / "docker.runs").exists, 20)
         process.send_signal(sig)
         assert process.communicate(timeout=30)[1] == "lesson: interrupted\n"

@@ -28,44 +28,40 @@ One more worker would give {one_more_worker} hashes/s, one more rng {one_more_rn
 
 
 class Measured(platforms.Platform):
-    """Containers whose metrics are the given texts, in turn; a platform and its factory."""
+    """Containers whose metrics are the given texts, in turn."""
 
-    def __init__(self, rng_variables=None, **texts):
+    def __init__(self, **texts):
         super().__init__()
-        self._texts = texts
-        self._rng_variables = rng_variables or {}
-
-    def __call__(self, options):
-        assert options.namespace is None
-        return self
+        self.texts, self.rng_variables = texts, {}
 
     def environments(self, service):
-        assert service == "rng"
-        return [self._rng_variables]
+        return {"rng": [self.rng_variables]}[service]
 
     def containers(self, service):
-        return [name for name, texts in self._texts[service].items() if texts]
+        return [name for name, texts in self.texts[service].items() if texts]
 
     def metrics(self, service, container):
-        return self._texts[service][container].pop(0)
+        return self.texts[service][container].pop(0)
+
+    def explained(self, *words):
+        """The exit status."""
+        return lesson.main(["explain", *words], platform=lambda _options: self)
 
 
 def worker(loops, work, rng, hasher, redis):
     """Metrics of a worker whose steps took that many seconds in all, with one Redis update per two loops."""
-    text = f"# HELP dockercoins_loops_total Loops.\n\ndockercoins_loops_total {loops}\n"
-    for step, seconds, count in (("work", work, loops), ("rng", rng, loops), ("hasher", hasher, loops),
-                                 ("redis", redis, loops // 2)):
-        text += (f'dockercoins_step_duration_seconds_sum{{step="{step}"}} {seconds}\n'
-                 f'dockercoins_step_duration_seconds_count{{step="{step}"}} {count}\n')
-    return text
+    steps = {"work": (work, loops), "rng": (rng, loops), "hasher": (hasher, loops), "redis": (redis, loops // 2)}
+    time = "dockercoins_step_duration_seconds"
+    return f"# HELP dockercoins_loops_total Loops.\n\ndockercoins_loops_total {loops}\n" + "".join(
+        f'{time}_sum{{step="{step}"}} {seconds}\n{time}_count{{step="{step}"}} {count}\n'
+        for step, (seconds, count) in steps.items())
 
 
 def rng(served, service, waited, queue):
     """Metrics of an rng: `served` GET /N took `service` seconds; `waited` requests, GET / included, waited `queue`."""
-    return (f'http_request_service_seconds_count{{route="/N"}} {served}\n'
-            'http_request_service_seconds_count{route="/"} 7\n'
-            f'http_request_service_seconds_sum{{route="/N"}} {service}\n'
-            'http_request_service_seconds_sum{route="/"} 0.5\n'
+    time = "http_request_service_seconds"
+    return (f'{time}_count{{route="/N"}} {served}\n{time}_count{{route="/"}} 7\n'
+            f'{time}_sum{{route="/N"}} {service}\n{time}_sum{{route="/"}} 0.5\n'
             f"http_request_queue_seconds_count {waited}\nhttp_request_queue_seconds_sum {queue}\n")
 
 
@@ -74,13 +70,12 @@ def rng(served, service, waited, queue):
     ({"CONCURRENCY": "3"}, "2 rng with CONCURRENCY=3", 5, "5.5, and 1 rng with CONCURRENCY=6 5.5")])
 def test_the_command_shows_a_table_and_the_sentence(capsys, variables, rngs, busy, more):
     """Over all containers; one that has gone meanwhile does not count."""
-    application = Measured(variables,
-                           worker={"a": [worker(10, 1, 2, 3, 0), worker(40, 4, 8, 6.6, 0.06)],
-                                   "b": [worker(0, 0, 0, 0, 0), worker(30, 3, 6, 3.6, 0.06)],
-                                   "gone": [worker(7, 9, 9, 9, 9)]},
-                           rng={"c": [rng(5, 0.5, 5, 0), rng(45, 4.5, 55, 3.2)],
-                                "d": [rng(0, 0, 0, 0), rng(20, 2, 20, 1)]})
-    assert lesson.main(["explain"], platform=application) == 0
+    measured = Measured(
+        worker={"a": [worker(10, 1, 2, 3, 0), worker(40, 4, 8, 6.6, 0.06)], "gone": [worker(7, 9, 9, 9, 9)],
+                "b": [worker(0, 0, 0, 0, 0), worker(30, 3, 6, 3.6, 0.06)]},
+        rng={"c": [rng(5, 0.5, 5, 0), rng(45, 4.5, 55, 3.2)], "d": [rng(0, 0, 0, 0), rng(20, 2, 20, 1)]})
+    measured.rng_variables = variables
+    assert measured.explained() == 0
     assert capsys.readouterr() == (f"""\
 Time per hash, with 2 workers and {rngs}:
 
@@ -102,13 +97,12 @@ One more worker would give 8.3 hashes/s, one more rng {more}.
 @pytest.mark.parametrize("workers, rngs", [([""] * 2, [""] * 2), ([""], [""] * 2), ([""] * 2, []), (
     ["dockercoins_loops_total 1", "dockercoins_loops_total 2"], [""] * 2)])
 def test_nothing_to_measure_is_one_clear_line(capsys, workers, rngs):
-    application = Measured(worker={"a": workers}, rng={"c": rngs})
-    assert lesson.main(["explain", "--seconds", "5"], platform=application) == 2
+    assert Measured(worker={"a": workers}, rng={"c": rngs}).explained("--seconds", "5") == 2
     assert capsys.readouterr() == ("", "lesson: No hash was made in 5 s; the worker's log says what it waits for.\n")
 
 
 def test_one_hash_is_enough(capsys):
-    application = Measured(worker={"a": [worker(0, 0, 0, 0, 0), worker(1, 0.1, 0.1, 0.1, 0)]},
-                           rng={"c": [rng(0, 0, 0, 0), rng(1, 0.1, 1, 0)]})
-    assert lesson.main(["explain", "--seconds", "5"], platform=application) == 0
+    measured = Measured(worker={"a": [worker(0, 0, 0, 0, 0), worker(1, 0.1, 0.1, 0.1, 0)]},
+                        rng={"c": [rng(0, 0, 0, 0), rng(1, 0.1, 1, 0)]})
+    assert measured.explained() == 0
     assert "one hash               300.0    100%" in capsys.readouterr().out

@@ -14,9 +14,8 @@ from lesson_parts.model import LessonError
 
 def readings_of(seconds, every, loops, phases):
     """Readings of a counter that each worker raises by `loops` every `every` seconds, at its own phase."""
-    now = 1700000000.0 + random.uniform(0, 1)
+    now, readings = 1700000000.0 + random.uniform(0, 1), []
     end = now + seconds
-    readings = []
     while now < end:
         readings.append(Reading(round(now, 3), sum(loops * int((now - phase) / every) for phase in phases)))
         now += 0.03 * random.uniform(0.8, 1.5)
@@ -77,9 +76,8 @@ def test_the_counter_is_read_some_thirty_times_a_second(monkeypatch, clock):
 
 def test_a_prober_sends_requests_at_random_moments_and_averages():
     with FakeHttp(lambda _: [0.05, http_answer(b"")]) as server:
-        prober = measuring.Prober(server.url)
+        prober, asked = measuring.Prober(server.url), []
         time.sleep(2)
-        asked = []
         assert 0.05 <= prober.seconds(5) < 2
         assert prober.seconds(5, lambda times: asked.extend(times) or 7) == 7
         assert 2 <= len(asked) <= 14, "about three per second"

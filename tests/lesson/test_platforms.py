@@ -18,36 +18,24 @@ KUBECTL = "kubectl --context=a-context --namespace=group1"
 @pytest.fixture
 def answers(monkeypatch):
     """{command: its output}; any other command fails."""
-    found = {}
+    found = {"kubectl config current-context": "a-context\n",
+             f"{KUBECTL} get deployment worker --output=json": '{"spec": {"replicas": 2}}'}
     monkeypatch.setattr(platforms.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(
         command, " ".join(command) not in found, found.get(" ".join(command), ""), "Warning: so\nError: not found\n"))
     monkeypatch.setattr(platforms.shutil, "which", lambda name: True)
     return found
 
 
-@pytest.fixture
-def kubernetes(answers):
-    answers |= {"kubectl config current-context": "a-context\n",
-                f"{KUBECTL} get deployment worker --output=json": '{"spec": {"replicas": 2}}'}
-    return platforms.Kubernetes(lesson.parse(["-n", "group1"]))
-
-
-def pods(*them):
-    return json.dumps({"items": [{
-        "metadata": {"name": name, **metadata}, "status": {"phase": phase},
-        "spec": {"containers": [{"env": [{"name": key, "value": value} for key, value in env.items()]}]}}
-        for name, phase, env, metadata in them]})
-
-
-def test_pods_that_end_are_not_asked_but_may_still_be_mining(answers, kubernetes, clock):
+def test_pods_that_end_are_not_asked_but_may_still_be_mining(answers, clock):
     """The original's worker keeps mining for 30 s after TERM."""
-    end = {"deletionTimestamp": "2026-11-21"}
+    kubernetes = platforms.Kubernetes(lesson.parse(["-n", "group1"]))
     for service in ("rng", "hasher", "worker"):
-        answers[f"{KUBECTL} get pods --selector=app={service} --output=json"] = pods(
-            (f"{service}-0", "Running", {"CONCURRENCY": "2", "DELAY_MS": "200"}, {}),
-            (f"{service}-1", "Pending", {"CONCURRENCY": "2", "DELAY_MS": "200"}, {}),
-            (f"{service}-2", "Running", {"DELAY_MS": "300"}, end),
-            (f"{service}-3", "Failed", {}, {}), (f"{service}-4", "Succeeded", {}, {}))
+        answers[f"{KUBECTL} get pods --selector=app={service} --output=json"] = json.dumps({"items": [
+            {"metadata": {"name": f"{service}-{number}", **metadata}, "status": {"phase": phase}, "spec": {
+                "containers": [{"env": [{"name": "CONCURRENCY", "value": "2"}, {"name": "DELAY_MS", "value": delay}]}]}}
+            for number, (phase, delay, metadata) in enumerate([
+                ("Running", "200", {}), ("Pending", "200", {}), ("Running", "300", {"deletionTimestamp": "2026-11-21"}),
+                ("Failed", "300", {}), ("Succeeded", "300", {})])]})
     assert (kubernetes.rngs(), kubernetes.containers("rng")) == (Rngs(2, 2), ["rng-0"])
     assert (kubernetes.workers(), kubernetes.delays()) == (2, Delays(0.2, 0.2, 0.2))
     answers |= {f"{KUBECTL} scale deployment worker --replicas=2": "",
@@ -57,10 +45,10 @@ def test_pods_that_end_are_not_asked_but_may_still_be_mining(answers, kubernetes
     assert clock[0] == pytest.approx(220, abs=1), "after 120 s"
 
 
-def test_where_nothing_runs_it_says_where_it_looked(answers, kubernetes):
+def test_where_nothing_runs_it_says_where_it_looked(answers):
     del answers[f"{KUBECTL} get deployment worker --output=json"]
     with pytest.raises(LessonError, match=f"^'{KUBECTL} get deployment worker .*' failed: Error: not found$"):
-        kubernetes.workers()
+        platforms.Kubernetes(lesson.parse(["-n", "group1"])).workers()
     answers |= {"docker compose version": "", "docker compose ps -q webui": ""}
     with pytest.raises(LessonError, match=r"The application does not run in .*\(if it runs on Kubernetes, add -n "):
         platforms.Compose(lesson.parse([]))

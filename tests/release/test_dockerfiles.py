@@ -1,5 +1,7 @@
 """The four Dockerfiles are one text. (Each builder wants a whole file, and none can include another.)"""
 
+import pathlib
+
 from waiting import REPO
 
 DELAY = ["# The simulated work. docker build --build-arg DELAY_MS=200 makes a slower one.", "ARG DELAY_MS=100",
@@ -18,8 +20,7 @@ def test_the_dockerfiles_differ_only_in_their_service_and_its_own_lines():
     """And what builds for minutes is above them: an engine reuses a layer if all lines up to it are the same."""
     texts = set()
     for name, own in OWN_LINES.items():
-        with open(f"{REPO}/{name}/Dockerfile", encoding="utf-8") as file:
-            lines = file.read().splitlines()
+        lines = pathlib.Path(REPO, name, "Dockerfile").read_text("utf-8").splitlines()
         assert [line for line in lines if line in own] == own
         shared = [line for line in lines[:lines.index(own[0])] if not line.startswith("#")]
         assert "RUN /src/scripts/install-deps --yes build" in shared and not any(name in line for line in shared)
