@@ -1,9 +1,13 @@
 #include "common/http/http_server.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
+#include <fstream>
 #include <map>
 #include <string>
 #include <thread>
@@ -53,16 +57,16 @@ TEST_F(HttpServerTest, CountsEveryRequestOfWhichItWritesALine) {
     expect("/page", method, method == "GET" || method == "HEAD" || method == "OPTIONS" ? "200" : "405");
     Ask(port(), method + " http://host/%70age?x=y HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
   }
-  for (const std::string status : {"302", "417", "431"}) {
-    expect("/other", "GET", status);
-    Ask(port(), Get("/status/" + status));
+  for (const auto& [route, method, status, request] : std::vector<std::array<std::string, 4>>{
+           {"/other", "GET", "302", Get("/status/302")},
+           {"/other", "GET", "417", Get("/status/417")},
+           {"/other", "GET", "431", Get("/status/431")},
+           {"/", "POST", "200", "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nxx"},
+           {"other", "other", "400", "nonsense\r\n\r\n"},
+           {"/page", "GET", "400", "GET /page?x HTTP/1.1\r\nno header\r\n\r\n"}}) {
+    expect(route, method, status);
+    Ask(port(), request);
   }
-  expect("/", "POST", "200");
-  Ask(port(), "POST / HTTP/1.1\r\nContent-Length: 20000\r\n\r\n" + std::string(20'000, 'x'));
-  expect("other", "other", "400");
-  Ask(port(), "nonsense\r\n\r\n");
-  expect("/page", "GET", "400");
-  Ask(port(), "GET /page?x HTTP/1.1\r\nno header\r\n\r\n");
   expect("/held", "GET", "200");
   const UniqueFd held = Hold();
   expect("/page", "GET", "none");
@@ -124,6 +128,34 @@ TEST_F(HttpServerTest, ServesOneAtATimeInTheOrderInWhichRequestsBecameComplete) 
   EXPECT_EQ(ResponseOn(half_sent).status, 200);
   EXPECT_EQ(ResponseOn(half_posted).body, "100000");
   EXPECT_EQ(handler_.Paths(), expected);
+}
+
+TEST(AccessLogTest, WritesTheContractsLineInUtc) {
+  const auto line = [](const RequestRecord& record) {
+    return FormatAccessLine(record, std::chrono::system_clock::from_time_t(1'795'244'931));
+  };
+  const std::string begin = "c - - [21/Nov/2026:07:08:51 +0000] ";
+  ::setenv("TZ", "EST5", 1);
+  ::tzset();
+  EXPECT_EQ(line({.client = "c", .request_line = "GET /32 HTTP/1.1", .status = 200, .body_bytes = 0}),
+            begin + R"("GET /32 HTTP/1.1" 200 0)");
+  EXPECT_EQ(line({.client = "c", .request_line = R"(GET /"a\b)", .status = 404, .body_bytes = 5'000'000'000}),
+            begin + R"("GET /\"a\\b" 404 5000000000)");
+  EXPECT_EQ(line({}), R"(- - - [21/Nov/2026:07:08:51 +0000] "-" - -)");
+  ::unsetenv("TZ");
+  ::tzset();
+}
+
+TEST(ListenTest, DoesNotBlockAndHasRoomForAThousandWorkersThatConnectTogether) {
+  const ListenSocket socket = Listen("127.0.0.1", 0);
+  EXPECT_NE(::fcntl(socket.fd.get(), F_GETFL) & O_NONBLOCK, 0);
+  EXPECT_NE(::fcntl(socket.fd.get(), F_GETFD) & FD_CLOEXEC, 0);
+  uint32_t most = 0;
+  std::ifstream("/proc/sys/net/core/somaxconn") >> most;
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  ::getsockopt(socket.fd.get(), IPPROTO_TCP, TCP_INFO, &info, &size);
+  EXPECT_EQ(info.tcpi_sacked, std::min(most, uint32_t{1024})) << "the backlog, for a socket that listens";
 }
 
 }  // namespace
