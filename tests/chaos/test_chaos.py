@@ -38,7 +38,7 @@ BROKE = re.compile(r"^ERROR:worker:[IN][a-z ]+: redis:6379: (?!LOADING)[A-Z]", r
 
 
 class Machine(Namespace):
-    """Its network is on a bridge: `eth0` with one .address, which .move() replaces."""
+    """Its network is on a bridge."""
 
     def __init__(self, bridge, address):
         super().__init__(resolv=f"nameserver {NAME_SERVER}\n")
@@ -58,8 +58,8 @@ class Machine(Namespace):
         self.address = address
 
 
-def updates(worker):
-    return [int(number) for number in TOLD.findall(worker.log)]
+def stored_by(worker):
+    return sum(map(int, TOLD.findall(worker.log)))
 
 
 def sent_again(worker):
@@ -98,9 +98,9 @@ class Round(contextlib.ExitStack):
     def start(self, name):
         machine = self.machine(name)
         if name != "redis":
-            settings = {"PORT": 80} if name in UPSTREAMS else {}
             self.running[name] = self.enter_context(Service(
-                re.sub(r"\d", "", name), DELAY_MS=5, BIND_ADDRESS="0.0.0.0", prefix=machine.prefix, admin=True, **settings))
+                re.sub(r"\d", "", name), DELAY_MS=5, BIND_ADDRESS="0.0.0.0", admin=True, prefix=machine.prefix,
+                PORT=80 if name in UPSTREAMS else None))
             assert name not in UPSTREAMS or self.running[name].port
         elif name in self.running:
             self.running[name].start()
@@ -178,17 +178,15 @@ class Round(contextlib.ExitStack):
         undo_until(end)
 
     def metric(self, name, metric):
-        result = run("worker", "--metrics", prefix=self.machine(name).prefix,
-                     ADMIN_PORT=self.running[name].admin_port)
-        return float(re.search(rf"^{metric} (\S+)$", result.stdout, re.MULTILINE).group(1))
+        shown = run("worker", "--metrics", prefix=self.machine(name).prefix, ADMIN_PORT=self.running[name].admin_port)
+        return float(re.search(rf"^{metric} (\S+)$", shown.stdout, re.MULTILINE).group(1))
 
     def loops(self, name):
         return int(self.metric(name, "dockercoins_loops_total"))
 
     def usage(self, name):
         """(descriptors, threads, private memory in KiB): the least of some moments."""
-        pid = self.running[name].pid
-        seen = []
+        pid, seen = self.running[name].pid, []
         for _ in range(10):
             seen.append((*(len(os.listdir(f"/proc/{pid}/{each}")) for each in ("fd", "task")), private_kib(pid)))
             time.sleep(0.02)
@@ -198,13 +196,9 @@ class Round(contextlib.ExitStack):
         """Until each of these workers has mined; the seconds that it took."""
         begun = time.monotonic()
         before = {name: self.loops(name) for name in names}
-        missing = set(names)
-
-        def all_have_mined():
-            missing.difference_update([name for name in missing if self.loops(name) > before[name]])
-            return not missing
-
-        eventually(all_have_mined, seconds, 0.1, "progress of every worker")
+        for name in names:
+            left = begun + seconds - time.monotonic()
+            eventually(lambda name=name: self.loops(name) > before[name], left, 0.1, f"progress of {name}")
         return time.monotonic() - begun
 
 
@@ -230,11 +224,11 @@ def test_after_chaos_nothing_is_lost_and_everybody_mines(seed, figure):
         after = [chaos.usage(name) for name in workers[MORTAL:]]
         living = [chaos.running[name] for name in workers]
         in_redis, coins = counted(chaos.running["redis"]), wallet(chaos.running["redis"])
-        least = sum(map(chaos.loops, workers)) + sum(sum(updates(worker)) for worker, _, _ in chaos.ended)
+        least = sum(map(chaos.loops, workers)) + sum(stored_by(worker) for worker, _, _ in chaos.ended)
         twice = sum(map(sent_again, living))
         unsure = 0
         for worker, done, how in chaos.ended:
-            stored = sum(updates(worker))
+            stored = stored_by(worker)
             if how == "kill" or "Not stored at the end" in worker.log:
                 unsure += max(done - stored, 0) + 5  # loops between the question and the end
             else:

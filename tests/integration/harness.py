@@ -250,10 +250,6 @@ def private_kib(pid):
         return int(re.search(r"^Anonymous:\s+(\d+) kB", rollup.read(), re.MULTILINE).group(1))
 
 
-class RedisError(Exception):
-    pass
-
-
 class Redis:
     """A real redis-server on a free port with its data in a temporary folder; a context manager.
 
@@ -290,7 +286,7 @@ class Redis:
         assert self.process.poll() is None, "redis-server ended"
         try:
             return self.command("PING") == b"PONG"
-        except RedisError as error:
+        except RuntimeError as error:
             return "NOAUTH" in str(error)
         except OSError:
             return False
@@ -315,7 +311,7 @@ class Redis:
         self.process.send_signal(signal.SIGCONT)
 
     def command(self, *words):
-        """The reply: int, bytes, None or a list of these. An error reply raises RedisError."""
+        """The reply: int, bytes, None or a list of these. An error reply raises RuntimeError."""
         words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
         if self._connection is None:
             inside = self.namespace.inside if self.namespace else lambda call: call()
@@ -331,7 +327,7 @@ class Redis:
             raise ConnectionError("redis-server closed the connection")
         kind, rest = line[:1], line[1:-2]
         if kind == b"-":
-            raise RedisError(rest.decode())
+            raise RuntimeError(rest.decode())
         if kind in b"+:":
             return rest if kind == b"+" else int(rest)
         if kind == b"*":

@@ -146,7 +146,7 @@ def test_a_thousand_workers_at_one_rng(figure):
         said = re.compile(r"INFO:worker:(?:(\d+) units of work done|Coin found)")
         others = [line for line in lines if not said.match(line)]
         late = [line for line in others if re.match("ERROR:worker:Not stored at the end: .*: no reply in time", line)]
-        figure("1,000 workers", f"{rate:.3f} requests/s, stopped in {took:.2f} s, {len(late)} before Redis had answered, "
+        figure("1,000 workers", f"{rate:.3f} requests/s, stopped in {took:.2f} s, {len(late)} before Redis answered, "
                                 f"KiB of rng at the beginning and at the end: {memory}")
         assert others == late and len(late) < count / 10, "no worker had another error"
         assert statuses == {0}

@@ -79,18 +79,14 @@ class Mine(contextlib.ExitStack):
 
     def __init__(self, redis, namespace=None, url=None):
         super().__init__()
-        self.redis = redis
-        self.digests = []
-        self.on_hash = {}
-        self.rng = self.enter_context(FakeHttp(self._draw, namespace=namespace))
+        self.redis, self.digests, self.on_hash = redis, [], {}
+        self.rng = self.enter_context(FakeHttp(
+            lambda _: http_answer(COIN if len(self.rng.requests) == 8 else os.urandom(32)), namespace=namespace))
         self.hasher = self.enter_context(FakeHttp(self._hash, namespace=namespace))
         self.proxy = self.enter_context(RedisProxy(redis, namespace=namespace))
         self.worker = self.enter_context(worker(self.rng, self.hasher, url or self.proxy, DELAY_MS=10,
                                                 prefix=namespace.prefix if namespace else []))
         self.callback(redis.resume)
-
-    def _draw(self, _request):
-        return http_answer(COIN if len(self.rng.requests) == 8 else os.urandom(32))
 
     def _hash(self, request):
         if action := self.on_hash.get(len(self.digests) + 1):
@@ -171,8 +167,7 @@ NOT_STORED = r"^ERROR:worker:Not stored at the end: 127\.0\.0\.1:\d+: "
 STOPS = {
     "mining": lambda mine, term: [range(10)],
     "the connection has ended": lambda mine, term: [(10, mine.proxy.cut)],
-    "redis hangs, and answers just in time": lambda mine, term: [
-        (8, mine.redis.pause), 0.1, term, 0.1, mine.redis.resume],
+    "redis hangs until then": lambda mine, term: [(8, mine.redis.pause), 0.1, term, mine.redis.resume],
     "rng hangs": lambda mine, term: [range(10), lambda: setattr(mine.rng, "answer", lambda _: [HANG]), 1],
     "backing off, though redis is back": lambda mine, term: [(8, mine.proxy.leave), BACKS_OFF, mine.proxy.listen],
     "redis comes back just in time": lambda mine, term: [
