@@ -191,16 +191,11 @@ def start():
     os.makedirs(STATE, exist_ok=True)
     install_missing({"/usr/bin/httping": "httping", **({compose_1(): "docker-compose"} if compose_1() else {})})
     started = start_engine()
-    try:
-        for suite in ("bookworm", "trixie"):
-            ensure(f"debian:{suite}-slim", DEBIAN.format(suite), suite)
-        ensure(pinned_image("redis"), REDIS)
-        ensure(pinned_image("prom/prometheus", "docker-compose.metrics.yml"), PROMETHEUS)
-        ensure_plugins()
-    except BaseException:
-        if started:
-            stop_engine()
-        raise
+    for suite in ("bookworm", "trixie"):
+        ensure(f"debian:{suite}-slim", DEBIAN.format(suite), suite)
+    ensure(pinned_image("redis"), REDIS)
+    ensure(pinned_image("prom/prometheus", "docker-compose.metrics.yml"), PROMETHEUS)
+    ensure_plugins()
     return started
 
 

@@ -9,8 +9,7 @@ import pytest
 from compose import get
 from harness import eventually
 
-# As on a machine, root may make namespaces and the loopback interface has IPv6. (Less than --privileged, which
-# not every engine allows.)
+# Root may make namespaces, the loopback interface has IPv6. (Less than --privileged, which not every engine allows.)
 AS_A_MACHINE = ("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE",
                 "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
                 "--security-opt", "systempaths=unconfined", "--sysctl", "net.ipv6.conf.all.disable_ipv6=0")

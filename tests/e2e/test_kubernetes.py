@@ -1,9 +1,7 @@
-"""DockerCoins on a real cluster: that of kubectl's current context, in new namespaces.
+"""DockerCoins on a real cluster: that of kubectl's current context, in new namespaces. Skipped if there is none.
 
-Skipped if there is none, but not with DOCKERCOINS_LOAD_IMAGES. The cluster needs the images of v0.1 and Redis:
-
-DOCKERCOINS_LOAD_IMAGES     a command that loads the images, its arguments, onto the cluster's nodes, such as
-                            "kind load docker-image"; unset: they are there already, or can be pulled
+DOCKERCOINS_LOAD_IMAGES     a command that loads the images, its arguments, onto the cluster's nodes, such as "kind load
+                            docker-image"; unset: they are there already, or can be pulled. Set: nothing is skipped
 DOCKERCOINS_FIGURE_SECONDS  how long scripts/lesson measures each number of workers (12)
 """
 
@@ -56,7 +54,7 @@ POLL = GET + r'while :; do get "$1" && echo good || echo bad; sleep 0.1; done'
 
 
 class Namespace:
-    """namespace("get", "pods"): output of kubectl in a namespace. A failure fails the test."""
+    """namespace("get", "pods"): output of kubectl in a namespace."""
 
     def __init__(self, context, name):
         self.name = name
@@ -85,7 +83,7 @@ class Namespace:
         """Hashes per second, measured as scripts/lesson does."""
         with lesson.Kubernetes(lesson.parse(["-n", self.name])) as application:
             time.sleep(3)
-            return measuring.counter_rate(measuring.read_counter_for(application.url, 10.0), workers)
+            return measuring.counter_rate(measuring.read_counter_for(application.url, 10), workers)
 
     def await_mining(self):
         logs = ("logs", "--selector=app=worker", "--since=3s", "--max-log-requests=20")
@@ -143,7 +141,7 @@ def applied(context):
 
 @pytest.fixture
 def as_applied(applied):
-    """The same, scaled back to one pod each."""
+    """The same, with one pod each."""
     for name in PROGRAMS:
         applied.scale(name, 1)
     applied.await_pods("worker", 1)
@@ -165,8 +163,7 @@ def test_applying_it_again_changes_nothing_and_logs_ports_and_flags_work(as_appl
 
 def test_the_lesson(as_applied, figure):
     as_applied.scale("worker", 2)
-    shown = run("scripts/lesson", "-n", as_applied.name, "--workers", "1,2,3,10", "--seconds", f"{SECONDS:g}", cwd=REPO,
-                timeout=900).stdout
+    shown = run("scripts/lesson", "-n", as_applied.name, "--seconds", f"{SECONDS:g}", cwd=REPO, timeout=900).stdout
     figure("lesson on Kubernetes", shown)
     assert "\nThe lesson holds: 1, 2, 3 and 10 workers give " in shown
     as_applied.await_pods("worker", 2)  # restored
@@ -175,7 +172,7 @@ def test_the_lesson(as_applied, figure):
 def test_httping_by_short_name_finds_the_bottleneck_and_workers_end_at_once(as_applied, figure):
     as_applied.scale("worker", 10)
     time.sleep(5)  # the queue fills
-    at_rng, at_hasher = as_applied.httping("rng"), as_applied.httping("hasher")
+    at_rng, at_hasher = map(as_applied.httping, ("rng", "hasher"))
     figure("httping of rng and hasher from a pod with 10 workers, ms", f"{at_rng * 1000:.0f}, {at_hasher * 1000:.0f}")
     assert 0.62 < at_rng < 0.95 and at_hasher < 0.05
     begun = time.monotonic()
@@ -190,8 +187,7 @@ def test_a_rolling_restart_loses_no_loop(as_applied, tmp_path):
         as_applied.scale(name, 2)
     as_applied.scale("worker", 10)
     as_applied.await_mining()
-    polling = [*as_applied.command, "exec", "shell", "--", "sh", "-c", POLL, "sh", "webui"]
-    with running(polling, tmp_path / "polled"):
+    with running([*as_applied.command, "exec", "shell", "--", "sh", "-c", POLL, "sh", "webui"], tmp_path / "polled"):
         for name in SERVERS:
             as_applied("rollout", "restart", f"deployment/{name}")
             as_applied.await_rollout(name)

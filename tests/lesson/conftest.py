@@ -10,10 +10,7 @@ from lesson_parts import measuring, platforms
 def clock(monkeypatch):
     """[seconds]: the time of scripts/lesson. A sleep advances it, and returns at once."""
     now = [100.0]
-
-    def sleep(seconds):
-        now[0] += seconds
-
+    fake = types.SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.insert(0, now.pop() + seconds))
     for part in (measuring, platforms):
-        monkeypatch.setattr(part, "time", types.SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+        monkeypatch.setattr(part, "time", fake)
     return now
