@@ -77,8 +77,8 @@ def test_a_workload_has_what_it_needs_and_nothing_else(path, kind, name):
     pod = expected["template"]["spec"]
     [only] = pod["containers"]
     if path.endswith("2-rng-liveness.yaml"):  # waits in the queue; the timeout is the default, one second
-        only["livenessProbe"] = {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 5,
-                                 "initialDelaySeconds": 30}
+        only["livenessProbe"] = {
+            "httpGet": {"path": "/", "port": "http"}, "periodSeconds": 5, "initialDelaySeconds": 30}
     if path.endswith("4-redis-persistent.yaml"):
         claim = objects(path)["PersistentVolumeClaim", "redis"]["spec"]
         assert claim == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
@@ -107,10 +107,9 @@ def test_an_exercise_says_what_to_do(path):
 
 def test_each_policy_allows_its_clients_only():
     def policy(name, port, *clients):
-        rule = {"ports": [{"port": port}]}
-        if clients:
-            rule["from"] = [{"podSelector": {"matchLabels": labels}} for labels in clients]
-        return {"podSelector": {"matchLabels": {"app": name}}, "policyTypes": ["Ingress"], "ingress": [rule]}
+        allowed = {"from": [{"podSelector": {"matchLabels": labels}} for labels in clients]} if clients else {}
+        return {"podSelector": {"matchLabels": {"app": name}}, "policyTypes": ["Ingress"],
+                "ingress": [{"ports": [{"port": port}], **allowed}]}
 
     worker, shell = {"app": "worker"}, {"run": "shell"}
     assert {name: each["spec"] for (_, name), each in objects("lessons/3-network-policies.yaml").items()} == {

@@ -1,6 +1,7 @@
 """The workflows of GitHub Actions, which cannot run here: each is a list of calls of scripts that can."""
 
 import os
+import pathlib
 import re
 import subprocess
 
@@ -16,44 +17,34 @@ OTHERS = ("apt-get update", "apt-get install ", "git config ", "docker compose "
 
 
 @pytest.fixture(params=sorted(os.listdir(f"{REPO}/.github/workflows")))
-def name(request):
-    return request.param
+def workflow(request):
+    """(name, text, what YAML makes of it)"""
+    text = pathlib.Path(REPO, ".github/workflows", request.param).read_text("utf-8")
+    return request.param, text, yaml.safe_load(text)
 
 
-@pytest.fixture
-def text(name):
-    with open(f"{REPO}/.github/workflows/{name}", encoding="utf-8") as file:
-        return file.read()
-
-
-@pytest.fixture
-def workflow(text):
-    return yaml.safe_load(text)
-
-
-def steps(workflow):
-    return [step for job in workflow["jobs"].values() for step in job.get("steps", [])]
-
-
-def test_every_action_is_pinned_by_commit_and_names_its_version(text):
+def test_every_action_is_pinned_by_commit_and_names_its_version(workflow):
+    _, text, _ = workflow
     for used in re.findall(r"\buses: (.*)$", text, re.MULTILINE):
         assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+|\./\.github/workflows/ci\.yml", used), used
 
 
-def test_strangers_can_only_start_a_check_and_only_the_steps_of_a_release_may_write(name, text, workflow):
-    triggers = workflow[True]  # YAML 1.1 reads "on" as true
+def test_strangers_can_only_start_a_check_and_only_the_steps_of_a_release_may_write(workflow):
+    name, text, content = workflow
+    triggers = content[True]  # YAML 1.1 reads "on" as true
     # None of these gives strangers' code a token that may write.
     assert triggers == {"push": {"tags": ["v*"]}} if name == "release.yml" else set(triggers) == {
         "push", "pull_request", "schedule", "workflow_call"}
-    assert workflow["permissions"] in ({}, {"contents": "read"}) and "secrets" not in text
-    granted = {job: each.get("permissions", {}).items() for job, each in workflow["jobs"].items()}
-    writers = {job: {what for what, how in each if how != "read"} for job, each in granted.items()}
+    assert content["permissions"] in ({}, {"contents": "read"}) and "secrets" not in text
+    writers = {job: {what for what, how in each.get("permissions", {}).items() if how != "read"}
+               for job, each in content["jobs"].items()}
     assert {job: what for job, what in writers.items() if what} == WRITERS[name]
     assert text.count("actions/checkout@") == text.count("persist-credentials: false") > 0
 
 
 def test_every_run_is_one_call_that_exists(workflow):
-    for line in (step["run"] for step in steps(workflow) if "run" in step):
+    steps = (step for job in workflow[2]["jobs"].values() for step in job.get("steps", []))
+    for line in (step["run"] for step in steps if "run" in step):
         assert not re.search(r"[\n;|&<>`()*?~]|\$\{", line), "more than one call, or what a stranger could have written"
         if not line.startswith(OTHERS):
             script, *words = line.split()
