@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from harness import NAMESPACES, OWN_NETWORK, PATH, REPO, eventually, in_network_of, listening, scale
+from harness import NAMESPACES, OWN_NETWORK, PATH, REPO, eventually, in_network_of, listening, needs_namespaces, scale
 
 # The ports are fixed: each test has its own network, or the tests run one after another.
 pytestmark = [] if NAMESPACES else pytest.mark.xdist_group("up")
@@ -237,12 +237,17 @@ def test_a_bad_option_is_one_clear_line_and_status_2(tmp_path, args, settings, s
         assert (up.end(), up.lines, up.errors) == (2, [], [f"up: {said}; see scripts/up --help"])
 
 
+@needs_namespaces
 @pytest.mark.parametrize("keys, status", [("n\n", 1), ("\x03", 0)], ids=["no", "ctrl-c"])
-def test_a_person_is_asked_before_anything_is_installed(tmp_path, keys, status):
-    (tmp_path / "dpkg-query").write_text("#!/bin/sh\nexit 1\n")  # nothing is installed
+def test_a_person_is_asked_before_anything_is_installed_also_for_a_newer_revision(tmp_path, keys, status):
+    (tmp_path / "dpkg-query").write_text("#!/bin/sh\nexit 1\n")  # no package is installed
     (tmp_path / "dpkg-query").chmod(0o755)
-    with Up(tmp_path, terminal=True, PATH=f"{tmp_path}:{PATH}") as up:
-        up.wait_for("^Missing Debian packages: cmake g.*redis-server$")
+    (tmp_path / "version").write_text("0.18.7-1\n")
+    older = f'mount --bind {tmp_path}/version /usr/local/share/doc/cpp-httplib/version && exec "$@"'
+    with Up(tmp_path, terminal=True, prefix=["unshare", "--mount", "sh", "-c", older, "sh"],
+            PATH=f"{tmp_path}:{PATH}") as up:
+        up.wait_for("^Missing Debian packages: cmake g.*redis-server dpkg-dev$")
+        up.wait_for("^Missing libraries, from Debian to /usr/local: cpp-httplib$")
         up.type(keys.encode())
         assert up.end() == status
 
