@@ -167,14 +167,13 @@ class RedisProxy(Server):
         self.commands = []
         self._breaks = None
         self._broken = threading.Event()
-        self._swallow = None
 
     @property
     def url(self):
         return f"redis://{self.address}"
 
     def break_at(self, when, word):
-        """Breaks the connection "before" Redis gets the next such command, or "after", in place of the reply."""
+        """Breaks the connection, and Redis does not get the next such command ("before"), or does ("after")."""
         self._breaks = when, word
         assert self._broken.wait(20)
 
@@ -198,20 +197,18 @@ class RedisProxy(Server):
                     size = int(reader.readline()[1:])
                     command.append(reader.read(size + 2)[:-2])
                 self.commands.append(command)
-                if self._breaks == ("before", command[0]):
+                when, word = self._breaks or (None, None)
+                if word == command[0]:
+                    connection.shutdown(socket.SHUT_RDWR)  # without the reply
+                if word != command[0] or when == "after":
+                    words = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
+                    target.sendall(b"*%d\r\n" % len(command) + words)
+                if word == command[0]:
                     self._breaks = None
                     self._broken.set()
                     return
-                if self._breaks == ("after", command[0]):
-                    self._swallow = connection
-                words = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
-                target.sendall(b"*%d\r\n" % len(command) + words)
 
     def pass_back(self, connection, data):
-        if connection is self._swallow:
-            self._breaks = None
-            self._broken.set()
-            raise OSError("broken on purpose")
         connection.sendall(data)
 
     def _pass_back(self, target, connection):

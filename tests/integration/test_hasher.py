@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import re
 import select
 import socket
 import time
@@ -192,6 +193,7 @@ def test_64_requests_together_take_one_delay_and_so_do_128_small_ones(make, size
         for at, connection in enumerate(connections):
             connection.sendall(make(body(at)))
         results = collect(connections)
+    assert re.fullmatch(rf'HASHER running.*(\n\S+ - - \[\S+ \+0000\] "POST / HTTP/1.1" 200 64){{{count}}}', hasher.log)
     for at, (data, end) in enumerate(results):
         assert_digest(Answer(data), body(at))
         assert 1.49 <= end - begun < 1.5 + (12 if SLOW else 1.4)  # sanitizers take seconds for 128 threads
