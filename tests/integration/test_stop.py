@@ -149,33 +149,25 @@ def test_stops_whatever_its_clients_do(stack, name, tmp_path):
         assert data == b"" or 400 <= Answer(data).status <= 503
 
 
-def with_log(stack, name, **settings):
-    """A service that writes its log to a small pipe, and the end that nobody reads."""
+@pytest.mark.parametrize("leaves", [False, True], ids=["full", "closed"])
+@pytest.mark.parametrize("name", [*SERVERS, "worker"])
+def test_continues_and_stops_when_nobody_reads_its_log(stack, name, leaves):
+    """A small pipe, which gets full, or nobody has the other end. The worker stops in the middle of its work."""
+    redis = stack.enter_context(RedisProxy(stack.enter_context(Redis())))
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
-    one = stack.enter_context(alone(name, stdout=writer, PORT=free_port(), **settings))
+    port = free_port()
+    one = stack.enter_context(alone(name, stdout=writer, PORT=port, DELAY_MS=1200, REDIS_URL=redis.url,
+                                    RNG_URL="http://127.0.0.1:1"))
     os.close(writer)
     eventually(lambda: select.select([reader], [], [], 0)[0], what="the first line")
-    return one, reader
-
-
-@pytest.mark.parametrize("leaves", [False, True], ids=["full", "closed"])
-@pytest.mark.parametrize("name", SERVERS)
-def test_serves_and_stops_when_nobody_reads_its_log(stack, name, leaves):
-    one, reader = with_log(stack, name)
     (os.close if leaves else lambda reader: stack.callback(os.close, reader))(reader)
-    port = int(one.env["PORT"])
-    collect(send(stack, port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
-    assert http(port, "GET", "/nowhere")[0] == 404
+    if name == "worker":
+        eventually(lambda: len(redis.commands) >= 3, 20, what="updates")
+    else:
+        collect(send(stack, port, [b"HEAD /favicon.ico HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"] * 300))
+        assert http(port, "GET", "/nowhere")[0] == 404
     assert_stops(one)
-
-
-def test_a_worker_continues_when_nobody_reads_its_log_and_stops_in_the_middle_of_its_work(stack):
-    redis = stack.enter_context(RedisProxy(stack.enter_context(Redis())))
-    worker, reader = with_log(stack, "worker", DELAY_MS=1200, REDIS_URL=redis.url, RNG_URL="http://127.0.0.1:1")
-    os.close(reader)
-    eventually(lambda: len(redis.commands) >= 3, 20, what="updates")
-    assert_stops(worker)
 
 
 STATES = ["is missing", "hangs", "is silent", "has a silent name server"]
