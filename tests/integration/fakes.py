@@ -166,7 +166,7 @@ class RedisProxy(Server):
         self.target_port = redis.port
         self.commands = []
         self._breaks = None
-        self._broken = threading.Event()
+        self.broken = None  # the command at which the connection broke
 
     @property
     def url(self):
@@ -175,7 +175,7 @@ class RedisProxy(Server):
     def break_at(self, when, word):
         """Breaks the connection, and Redis does not get the next such command ("before"), or does ("after")."""
         self._breaks = when, word
-        assert self._broken.wait(20)
+        eventually(lambda: self.broken, 20, what="the break")
 
     def serve(self, connection):
         with socket.create_connection(("127.0.0.1", self.target_port)) as target:
@@ -204,8 +204,7 @@ class RedisProxy(Server):
                     words = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
                     target.sendall(b"*%d\r\n" % len(command) + words)
                 if word == command[0]:
-                    self._breaks = None
-                    self._broken.set()
+                    self._breaks, self.broken = None, command
                     return
 
     def pass_back(self, connection, data):
@@ -219,22 +218,16 @@ class RedisProxy(Server):
             connection.shutdown(socket.SHUT_RDWR)
 
 
-class Blackhole:
-    """A port where connecting neither succeeds nor fails: its listen queue is full and nobody accepts."""
-
-    def __enter__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self.port = self.listener.getsockname()[1]
-        self.fillers = [socket.socket() for _ in range(8)]  # the kernel accepts one or two, then drops the rest
-        for filler in self.fillers:
+@contextlib.contextmanager
+def blackhole():
+    """An address where connecting neither succeeds nor fails: its listen queue is full and nobody accepts."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as stack:
+        for _ in range(8):  # the kernel accepts one or two, then drops the rest
+            filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", self.port))
+            filler.connect_ex(listener.getsockname())
         time.sleep(0.05)
-        return self
-
-    def __exit__(self, *_):
-        for one in (*self.fillers, self.listener):
-            one.close()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 class Namespace:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from clients import assert_answer, dripping, quickest, receive, request_bytes
+from clients import assert_answer, receive, request_bytes
 from harness import (Answer, SANITIZED, Service, alone, ask, collect, eventually, needs_namespaces, open_socket,
                      private_kib, scale)
 
@@ -125,24 +125,6 @@ def test_serves_one_at_a_time_or_as_many_as_it_is_told_in_the_order_in_which_req
         turn = 400 * (at // (concurrency or 1))
         delay = 0 if at == requests - 1 else 400
         assert turn - 200 < queue < turn + scale(300) and delay <= work < delay + scale(300)
-
-
-@pytest.mark.threads
-def test_two_thousand_incomplete_requests_delay_nobody_and_are_served_when_complete():
-    with Service("rng", DELAY_MS=0) as rng, contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(open_socket(rng.port)) for _ in range(2000)]
-        half_sent = connections[::2]
-        for connection in half_sent:
-            connection.sendall(request_bytes("/32")[:-1])
-        refused = [stack.enter_context(open_socket(rng.port)) for _ in range(20)]
-        for connection in refused:
-            connection.sendall(request_bytes("/32", "Content-Length: 5000000", method="POST"))
-        with dripping([*connections[1::4], *refused], b"GET /32 HTTP/1.1\r\nX: " + b"z" * 900):
-            cost = quickest(lambda: ask(rng.port, request_bytes("/32")), 0.1)
-        assert cost < scale(0.1)
-        for connection in half_sent:
-            connection.sendall(b"\n")
-        assert [Answer(data).status for data, _ in collect(half_sent, 30)] == [200] * 1000
 
 
 def test_clients_that_left_are_skipped_and_one_that_closed_its_sending_side_at_once_has_its_turn():

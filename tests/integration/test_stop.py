@@ -14,7 +14,7 @@ import time
 import pytest
 
 from clients import dripping
-from fakes import Blackhole, FakeDns, Namespace, RedisProxy
+from fakes import FakeDns, Namespace, RedisProxy, blackhole
 from harness import (EMULATED, NAMESPACES, STOPS_WITHIN, Answer, Redis, Service, alone, collect, eventually, free_port,
                      http, open_socket, scale, wait_until_up)
 
@@ -183,10 +183,11 @@ def address_of_one_that(state, stack):
         return "somewhere", namespace
     if state == "is missing":
         return "127.0.0.1:1", None
-    server = stack.enter_context(Redis() if state == "hangs" else Blackhole())
-    if state == "hangs":
-        server.pause()
-    return f"127.0.0.1:{server.port}", None
+    if state == "is silent":
+        return stack.enter_context(blackhole()), None
+    redis = stack.enter_context(Redis())
+    redis.pause()
+    return f"127.0.0.1:{redis.port}", None
 
 
 @pytest.mark.parametrize("name, what", [("worker", "REDIS_URL"), ("worker", "RNG_URL"), ("webui", "REDIS_URL")])
