@@ -166,17 +166,16 @@ class RedisProxy(Server):
         self.target_port = redis.port
         self.commands = []
         self._breaks = None
-        self._broken = threading.Event()
-        self._swallow = None
+        self.broken = None  # the command at which the connection broke
 
     @property
     def url(self):
         return f"redis://{self.address}"
 
     def break_at(self, when, word):
-        """Breaks the connection "before" Redis gets the next such command, or "after", in place of the reply."""
+        """Breaks the connection, and Redis does not get the next such command ("before"), or does ("after")."""
         self._breaks = when, word
-        assert self._broken.wait(20)
+        eventually(lambda: self.broken, 20, what="the break")
 
     def serve(self, connection):
         with socket.create_connection(("127.0.0.1", self.target_port)) as target:
@@ -198,20 +197,17 @@ class RedisProxy(Server):
                     size = int(reader.readline()[1:])
                     command.append(reader.read(size + 2)[:-2])
                 self.commands.append(command)
-                if self._breaks == ("before", command[0]):
-                    self._breaks = None
-                    self._broken.set()
+                when, word = self._breaks or (None, None)
+                if word == command[0]:
+                    connection.shutdown(socket.SHUT_RDWR)  # without the reply
+                if word != command[0] or when == "after":
+                    words = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
+                    target.sendall(b"*%d\r\n" % len(command) + words)
+                if word == command[0]:
+                    self._breaks, self.broken = None, command
                     return
-                if self._breaks == ("after", command[0]):
-                    self._swallow = connection
-                words = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
-                target.sendall(b"*%d\r\n" % len(command) + words)
 
     def pass_back(self, connection, data):
-        if connection is self._swallow:
-            self._breaks = None
-            self._broken.set()
-            raise OSError("broken on purpose")
         connection.sendall(data)
 
     def _pass_back(self, target, connection):
@@ -222,22 +218,16 @@ class RedisProxy(Server):
             connection.shutdown(socket.SHUT_RDWR)
 
 
-class Blackhole:
-    """A port where connecting neither succeeds nor fails: its listen queue is full and nobody accepts."""
-
-    def __enter__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self.port = self.listener.getsockname()[1]
-        self.fillers = [socket.socket() for _ in range(8)]  # the kernel accepts one or two, then drops the rest
-        for filler in self.fillers:
+@contextlib.contextmanager
+def blackhole():
+    """An address where connecting neither succeeds nor fails: its listen queue is full and nobody accepts."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as stack:
+        for _ in range(8):  # the kernel accepts one or two, then drops the rest
+            filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", self.port))
+            filler.connect_ex(listener.getsockname())
         time.sleep(0.05)
-        return self
-
-    def __exit__(self, *_):
-        for one in (*self.fillers, self.listener):
-            one.close()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 class Namespace:

@@ -4,6 +4,7 @@ Everything can run in parallel (pytest-xdist): ports are reserved across process
 """
 
 import contextlib
+import itertools
 import os
 import re
 import resource
@@ -28,27 +29,21 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_N
 
 
 _reservations = []
-_next_port = 10000 + (os.getpid() * 61) % 20000
+_ports = itertools.cycle(range(10000, 32000))  # below those that the kernel takes for outgoing connections
 
 
 def free_port():
-    """A TCP port that nobody listens on, and that no other test process gets.
-
-    It is below those that the kernel takes for outgoing connections, and reserved by an abstract Unix socket.
-    """
-    global _next_port
+    """A TCP port that nobody listens on, and that no other test process gets: an abstract Unix socket reserves it."""
     ipv6 = socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if ipv6 else socket.AF_INET
-    for _ in range(20000):
-        _next_port = _next_port + 1 if _next_port < 31999 else 10000
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    for port in _ports:
+        claim = socket.socket(socket.AF_UNIX)
         with contextlib.suppress(OSError):
-            claim.bind(f"\0dockercoins-test-port-{_next_port}")
-            socket.create_server(("", _next_port), family=family, dualstack_ipv6=ipv6).close()
+            claim.bind(f"\0dockercoins-test-port-{port}")
+            socket.create_server(("", port), family=socket.AF_INET6 if ipv6 else socket.AF_INET,
+                                 dualstack_ipv6=ipv6).close()
             _reservations.append(claim)
-            return _next_port
+            return port
         claim.close()
-    raise AssertionError("no free port")
 
 
 def _succeeds(*command):
@@ -89,21 +84,21 @@ def binary(name):
     return path
 
 
-def run(name, *args, prefix=(), path=None, timeout=20, **env):
+def run(name, *args, prefix=(), **env):
     """Runs a binary with only the given environment. For what ends by itself: flags, bad settings."""
-    return subprocess.run([*prefix, *LAUNCHER, path or binary(name), *args], capture_output=True, text=True,
+    return subprocess.run([*prefix, *LAUNCHER, binary(name), *args], capture_output=True, text=True,
                           env=base_environment() | {key: str(value) for key, value in env.items()},
-                          timeout=scale(timeout), stdin=subprocess.DEVNULL, check=False)
+                          timeout=scale(20), stdin=subprocess.DEVNULL, check=False)
 
 
 class Service:
     """One of the four programs, as a process; a context manager that stops it with TERM and expects status 0.
 
     Service("rng", DELAY_MS=50) starts rng with that setting, those below and a PATH. None removes a variable. `prefix`
-    are words before the command, which must exec; `path` is another copy of the program.
+    are words before the command, which must exec.
     """
 
-    def __init__(self, name, *, admin=False, prefix=(), path=None, stdout=subprocess.PIPE, **env):
+    def __init__(self, name, *, admin=False, prefix=(), stdout=subprocess.PIPE, **env):
         self.name = name
         settings = {"ADMIN_PORT": free_port() if admin else 0, "BIND_ADDRESS": "127.0.0.1"}
         if name != "worker":
@@ -113,7 +108,7 @@ class Service:
         settings |= env
         self.admin_port = int(settings["ADMIN_PORT"] or 0) or None
         self.env = base_environment() | {key: str(value) for key, value in settings.items() if value is not None}
-        self.command = [*prefix, *LAUNCHER, path or binary(name)]
+        self.command = [*prefix, *LAUNCHER, binary(name)]
         self.lines, self.stdout, self.stderr = [], [], []  # all, and of each stream
         self.process = None
         self._stdout = stdout
@@ -285,11 +280,9 @@ class Redis:
     def _answers(self):
         assert self.process.poll() is None, "redis-server ended"
         try:
-            return self.command("PING") == b"PONG"
-        except RuntimeError as error:
+            return self.command("PING")
+        except (OSError, RuntimeError) as error:
             return "NOAUTH" in str(error)
-        except OSError:
-            return False
 
     def stop(self, sig=signal.SIGTERM):
         if self._connection:

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import re
 import select
 import socket
 import time
@@ -192,28 +193,34 @@ def test_64_requests_together_take_one_delay_and_so_do_128_small_ones(make, size
         for at, connection in enumerate(connections):
             connection.sendall(make(body(at)))
         results = collect(connections)
+    assert re.fullmatch(rf'HASHER running.*(\n\S+ - - \[\S+ \+0000\] "POST / HTTP/1.1" 200 64){{{count}}}', hasher.log)
     for at, (data, end) in enumerate(results):
         assert_digest(Answer(data), body(at))
         assert 1.49 <= end - begun < 1.5 + (12 if SLOW else 1.4)  # sanitizers take seconds for 128 threads
 
 
 @pytest.mark.threads
-@pytest.mark.parametrize("start", [
-    b"", b"POST / HTTP/1.1\r\nContent-Le", head("Content-Length: 100000") + b"x" * 50000,
-    CHUNKED + b"1000\r\nhalf", head("Content-Length: 1000"),
-    head("Content-Length: 5", "Expect: 100-continue"), None,
-], ids=["idle", "half a head", "half a body", "half a chunk", "dripping", "waits to continue", "has left"])
-def test_two_hundred_incomplete_requests_delay_nobody(start):
+@pytest.mark.parametrize("count, start, rest", [
+    (2000, b"", post(b"hello")), (2000, post(b"hello")[:20], post(b"hello")[20:]),
+    (200, post(bytes(9**5))[:-1], b"x"), (200, CHUNKED + b"5\r\nhe", b"llo\r\n0\r\n\r\n"),
+    (20, head("Content-Length: 1000"), None), (20, head("Content-Length: 9000000", target="/nowhere"), None),
+    (200, head("Content-Length: 5", "Expect: 100-continue"), b"hello"), (200, post(b"x"), None),
+], ids=["idle", "half a head", "most of a body", "half a chunk", "dripping", "refused and dripping", "waits to continue",
+        "has left"])
+def test_two_thousand_incomplete_requests_delay_nobody_and_are_served_when_complete(count, start, rest):
     with Service("hasher", DELAY_MS=100) as hasher, contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(open_socket(hasher.port)) for _ in range(200)]
+        connections = [stack.enter_context(open_socket(hasher.port)) for _ in range(count)]
         for connection in connections:
-            connection.sendall(post(b"x") if start is None else start)
-            if start is None:
+            connection.sendall(start)
+            if start == post(b"x"):
                 connection.close()
-        with dripping(connections if start == head("Content-Length: 1000") else []):
+        with dripping(connections if count == 20 else []):
             time.sleep(0.2)
             took = quickest(lambda: ask(hasher.port, post(b"hello")), 0.2)
         assert 0.1 <= took < 0.1 + scale(0.1)
+        for connection in connections if rest else []:
+            connection.sendall(rest)
+        assert all(b"HTTP/1.1 200 OK" in data for data, _ in collect(connections if rest else [], 30))
 
 
 @pytest.mark.parametrize("name, request_", [("rng", request_bytes("/1")), ("hasher", post(b"x"))])

@@ -20,27 +20,23 @@ NAME_SERVER = "fd00::53"
 RESOLV = f"nameserver {NAME_SERVER}\nsearch {DOMAIN} svc.cluster.local cluster.local\noptions ndots:5\n"
 
 
-def command(pod, line):
-    return subprocess.run([*pod.prefix, *line.split()], stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
 def cluster(stack, addresses):
     """Pods on one bridge, by name, and a name server that knows their addresses."""
     bridge = stack.enter_context(Namespace())
-    command(bridge, "ip link add br0 type bridge")
-    command(bridge, "ip link set br0 up")
+    bridge.run("ip link add br0 type bridge")
+    bridge.run("ip link set br0 up")
     pods = {}
     for name, own in {**addresses, "names": [NAME_SERVER]}.items():
         pods[name] = pod = stack.enter_context(Namespace(resolv=RESOLV))
-        command(bridge, f"ip link add port{pod.pid} type veth peer name eth0 netns {pod.pid}")
-        command(bridge, f"ip link set port{pod.pid} master br0 up")
-        command(pod, "ip link set eth0 up")
+        bridge.run(f"ip link add port{pod.pid} type veth peer name eth0 netns {pod.pid}")
+        bridge.run(f"ip link set port{pod.pid} master br0 up")
+        pod.run("ip link set eth0 up")
         for address in own:
             # No duplicate address detection: it takes a second, in which the address cannot be used.
-            command(pod, f"ip address add {address}" + ("/64 dev eth0 nodad" if ":" in address else "/24 dev eth0"))
+            pod.run(f"ip address add {address}" + ("/64 dev eth0 nodad" if ":" in address else "/24 dev eth0"))
         if all(":" in address for address in own):
-            command(pod, "ip -4 address flush dev lo")
-            assert command(pod, "ip -4 address") == "", "no IPv4, not even 127.0.0.1"
+            pod.run("ip -4 address flush dev lo")
+            assert pod.run("ip -4 address") == "", "no IPv4, not even 127.0.0.1"
     records = {f"{name}.{DOMAIN}": own for name, own in addresses.items()}
     stack.enter_context(FakeDns(pods["names"], records, address=NAME_SERVER))
     return pods

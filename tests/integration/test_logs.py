@@ -1,14 +1,13 @@
 """The logs of rng, hasher and webui: one access line per request, in Common Log Format, at once."""
 
 import collections
-import contextlib
 import datetime
 import re
 
 import pytest
 
 from clients import request_bytes
-from harness import alone, ask, eventually, http, open_socket, read_to_end
+from harness import alone, ask, eventually, http
 
 TIME = re.compile(r"\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000)\]")
 
@@ -76,17 +75,3 @@ def test_a_target_is_shown_as_it_came_but_cannot_forge_a_line():
                 ("/\x9b31m\xff", r"/\x9b31m\xff"), ('/"_200_1\\x', r'/\"_200_1\\x')):
             line, answer = line_after(webui, request_bytes(target))
             assert line.startswith(f'127.0.0.1 - - [] "GET {shown} HTTP/1.1" {answer.status} ')
-
-
-@pytest.mark.threads
-def test_there_is_one_whole_line_per_request_however_many_come():
-    with alone("hasher") as hasher, contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(open_socket(hasher.port)) for _ in range(300)]
-        for at, connection in enumerate(connections):
-            connection.sendall(request_bytes(f"/{at}" + "x" * 900))
-        for connection in connections:
-            read_to_end(connection)
-        open_socket(hasher.port).close()  # sends nothing and leaves: no request, no line
-        assert hasher.stop()[0] == 0
-        assert sorted(int(re.fullmatch(r'\S+ - - \[.*\] "GET /(\d+)x{900} HTTP/1.1" 404 \d+', line)[1])
-                      for line in hasher.lines[1:]) == list(range(300))

@@ -53,9 +53,6 @@ class Up:
         self.process.kill()
         self.process.wait()
 
-    def type(self, keys):
-        os.write(self.master, keys)
-
     @property
     def lines(self):
         return self._files[0].read_text().splitlines()
@@ -165,7 +162,7 @@ def test_in_a_terminal_every_service_has_a_colour_and_repeated_ctrl_c_leaves_not
         assert len({colour for colour, _ in colours}) == len(colours) == 6
         for _ in range(5):
             with contextlib.suppress(OSError):  # all may have ended before the last
-                up.type(b"\x03")
+                os.write(up.master, b"\x03")
             time.sleep(0.02)
         assert up.end() in (0, -signal.SIGINT), "the last may come when Python has ended"
 
@@ -248,7 +245,7 @@ def test_a_person_is_asked_before_anything_is_installed_also_for_a_newer_revisio
             PATH=f"{tmp_path}:{PATH}") as up:
         up.wait_for("^Missing Debian packages: cmake g.*redis-server dpkg-dev$")
         up.wait_for("^Missing libraries, from Debian to /usr/local: cpp-httplib$")
-        up.type(keys.encode())
+        os.write(up.master, keys.encode())
         assert up.end() == status
 
 
@@ -264,6 +261,6 @@ def test_a_failed_build_is_one_line_and_one_that_is_stopped_leaves_nothing(tmp_p
     with Up(tmp_path, repo=tmp_path, terminal=True) as up:
         if keys:
             eventually(lambda: "sleep 301" in str(up.processes()), 20, what="the build")
-            up.type(keys.encode())
+            os.write(up.master, keys.encode())
         assert up.end() == status
     assert said in up.text

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from clients import assert_answer, quickest, request_bytes
-from fakes import Blackhole, FakeDns, Namespace, RedisProxy
+from fakes import FakeDns, Namespace, RedisProxy, blackhole
 from harness import (Answer, Redis, Service, ask, collect, eventually, needs_namespaces, open_socket,
                      raw, read_to_end, scale)
 
@@ -180,10 +180,10 @@ def test_redis_whose_machine_is_silent_or_that_sends_its_reply_byte_by_byte(redi
                 time.sleep(0.01)  # each byte comes in time, the whole reply too late
 
     redis.command("SET", "hashes", "7" * 1000)
-    with (Blackhole() as hole, serve(f"redis://127.0.0.1:{hole.port}") as silent,
+    with (blackhole() as hole, serve(f"redis://{hole}") as silent,
           Dripping(redis) as proxy, serve(proxy.url) as slow):
         for _ in range(2):
-            assert_503(silent, f"Redis at 127.0.0.1:{hole.port}: connection timed out")
+            assert_503(silent, f"Redis at {hole}: connection timed out")
             assert_503(slow, "Redis: no reply in time")
 
 

@@ -90,6 +90,7 @@ TEST_F(HttpServerLimitsTest, StopRefusesWhatWaitsClosesWhatIsNotCompleteAndWaits
 }
 
 TEST_F(HttpServerLimitsTest, WaitsForASlowReaderAndCutsOffOneThatTakesNothing) {
+  EXPECT_EQ(HttpServer::Options().outgoing.pause, seconds(30));
   // So much must be taken before the socket counts as writable again, which takes this client over a second.
   ListenSocket socket = Listen("127.0.0.1", 0);
   const int large = 512 * 1024;
