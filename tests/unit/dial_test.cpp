@@ -74,10 +74,9 @@ std::string Failure(Dialer& dialer, milliseconds timeout = kPatience, const std:
   return "";
 }
 
-std::string Failure(const Endpoint& server, milliseconds timeout = kPatience,
-                    const std::stop_token& stop = {}) {
+std::string Failure(const Endpoint& server, milliseconds timeout = kPatience) {
   Dialer dialer(server);
-  return Failure(dialer, timeout, stop);
+  return Failure(dialer, timeout);
 }
 
 TEST(DialTest, NamesTheServerAndTheReasonAndLeaksNoDescriptor) {
@@ -91,22 +90,6 @@ TEST(DialTest, NamesTheServerAndTheReasonAndLeaksNoDescriptor) {
   EXPECT_EQ(Failure(Name("nobody", 80, [] { return Addresses(); })), "nobody:80: name or service not known");
   EXPECT_EQ(LowestFreeDescriptor(), before);
   EXPECT_EQ(ErrorText(ECONNRESET), "connection reset by peer");
-}
-
-TEST(DialTest, ASilentServerEndsWithATimeoutOrAStop) {
-  const FullListener full;
-  const Endpoint silent{.host = "127.0.0.1", .port = full.port()};
-  const Stopwatch watch;
-  EXPECT_EQ(Failure(silent, milliseconds(150)), silent.ToString() + ": connection timed out");
-  EXPECT_GE(watch.Elapsed(), milliseconds(150));
-  std::stop_source stop;
-  std::jthread stopper([&] {
-    std::this_thread::sleep_for(milliseconds(1100));  // The second attempt has begun.
-    stop.request_stop();
-  });
-  EXPECT_EQ(Failure(silent, kPatience, stop.get_token()), silent.ToString() + ": interrupted");
-  EXPECT_EQ(Failure(silent, kPatience, stop.get_token()), silent.ToString() + ": interrupted") << "already";
-  EXPECT_LT(watch.Elapsed(), kPatience / 2);
 }
 
 TEST(DialTest, AHangingLookupRunsOnceAndItsLateResultIsUsed) {
