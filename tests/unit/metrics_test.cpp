@@ -4,11 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cmath>
 #include <ctime>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "tests/unit/samples.h"
@@ -16,7 +14,6 @@
 namespace dockercoins {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
@@ -83,38 +80,6 @@ TEST(MetricsTest, HistogramsCountUpToAndIncludingEachBound) {
             "# HELP x_seconds Waits.\n# TYPE x_seconds histogram\nx_seconds_count 46\nx_seconds_sum "
             "788.076000023\n" +
                 buckets + "x_seconds_bucket{le=\"+Inf\"} 46\n");
-}
-
-TEST(MetricsTest, CountsExactlyWhileItIsRead) {
-  constexpr int kThreads = 4;
-  constexpr int kTimes = 5000;
-  Metrics metrics;
-  const Counter counter = metrics.AddCounter("x_total", "X.");
-  const Histogram histogram = metrics.AddHistogram("x_seconds", "X.");
-  const Counter by_step = metrics.AddCounter("y_total", "Y.", {});
-  std::atomic<int> running = kThreads;
-  std::vector<std::jthread> threads;
-  for (int i = 0; i < kThreads; ++i) {
-    threads.emplace_back([&] {
-      for (int n = 0; n < kTimes; ++n) {
-        counter.Increment();
-        histogram.Observe(milliseconds(1));
-        by_step.Increment({{"step", "one"}});
-      }
-      --running;
-    });
-  }
-  const auto expect_consistent = [&] {
-    const auto samples = Samples(metrics);
-    EXPECT_EQ(samples.at("x_seconds_count"), samples.at(R"(x_seconds_bucket{le="+Inf"})"));
-    return samples;
-  };
-  while (running > 0) expect_consistent();
-  threads.clear();
-  const auto samples = expect_consistent();
-  for (const char* name : {"x_total", "x_seconds_count", R"(y_total{step="one"})"})
-    EXPECT_EQ(samples.at(name), kThreads * kTimes);
-  EXPECT_NEAR(samples.at("x_seconds_sum"), kThreads * kTimes * 0.001, 1e-6);
 }
 
 }  // namespace
