@@ -92,6 +92,19 @@ TEST(DialTest, NamesTheServerAndTheReasonAndLeaksNoDescriptor) {
   EXPECT_EQ(ErrorText(ECONNRESET), "connection reset by peer");
 }
 
+TEST(DialTest, AStopEndsAnAttempt) {
+  const FullListener silent;
+  Dialer dialer({.host = "127.0.0.1", .port = silent.port()});
+  ExpectTime(milliseconds(100), milliseconds(900), [&] {
+    std::stop_source stop;
+    std::jthread stopper([&stop] {
+      std::this_thread::sleep_for(milliseconds(100));
+      stop.request_stop();
+    });
+    EXPECT_EQ(Failure(dialer, kPatience, stop.get_token()), dialer.Server().ToString() + ": interrupted");
+  });
+}
+
 TEST(DialTest, AHangingLookupRunsOnceAndItsLateResultIsUsed) {
   const ListenSocket listener = Listen("127.0.0.1", 0);
   const auto gate = std::make_shared<Gate>();

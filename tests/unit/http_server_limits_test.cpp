@@ -71,7 +71,7 @@ TEST_F(HttpServerLimitsTest, StopTellsWhatTakesLongerAndCutsOffWhatDoesNotListen
     const UniqueFd client = Delivered(Get(path));
     EXPECT_TRUE(Eventually([&] { return handler_.Paths().size() > before; }));
     server_->Stop();
-    EXPECT_TRUE(AwaitClosed(half_sent));
+    EXPECT_TRUE(IsReadable(half_sent)) << "closed";
     return ResponseOn(client).status;
   };
   ExpectTime(milliseconds(450), milliseconds(900), [&] { EXPECT_EQ(stop("/until-cut"), 503); });
