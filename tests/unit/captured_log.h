@@ -15,8 +15,7 @@ namespace dockercoins {
 /// A log whose lines a test can read. Thread-safe.
 class CapturedLog {
  public:
-  explicit CapturedLog(const std::string& name = "test", bool debug = false)
-      : log_(name, debug, file_.get()) {}
+  explicit CapturedLog(const std::string& name = "test") : log_(name, false, file_.get()) {}
 
   [[nodiscard]] Log& log() { return log_; }
 

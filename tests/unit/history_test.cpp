@@ -26,22 +26,6 @@ class CountingReader final : public CountersReader {
   std::atomic<int> readings = 0;
 };
 
-TEST(HistoryTest, ReadsByItselfFromWhenItIsWantedAndKeepsWhatSucceeds) {
-  CountingReader counters;
-  History history(counters, kPeriod);
-  (void)history.Read(History::Clock::now());
-  ASSERT_TRUE(Eventually([&] { return counters.readings >= 8; }));
-  const auto asked = History::Clock::now();
-  auto readings = history.Read(asked);
-  if (readings.back().time < asked) readings = history.Read(asked);  // that one failed
-  EXPECT_GE(readings.back().time, asked);
-  ASSERT_GE(readings.size(), 5U);
-  for (size_t i = 1; i < readings.size(); ++i) {
-    EXPECT_GE(readings[i].time - readings[i - 1].time, kPeriod / 2);
-    EXPECT_GT(std::stoi(*readings[i].hashes), std::stoi(*readings[i - 1].hashes));
-  }
-}
-
 TEST(HistoryTest, EndsSomeTimeAfterItWasLastWantedAndBeginsAgain) {
   constexpr auto kKept = 10 * kPeriod;
   CountingReader counters;

@@ -30,7 +30,7 @@ class HttpClientTest : public ::testing::Test {
  protected:
   /// Begins a request. Its outcome is the response's status and body, or why there is none.
   [[nodiscard]] std::future<std::string> Begin(milliseconds time, const std::string& body = "",
-                                               const std::stop_token& stop = {}, bool keep = false) {
+                                               bool keep = false) {
     return std::async(std::launch::async, [=, this]() -> std::string {
       httplib::Request request;
       request.method = body.empty() ? "GET" : "POST";
@@ -38,7 +38,7 @@ class HttpClientTest : public ::testing::Test {
       request.body = body;
       request.set_header("X-Extra", "1");
       try {
-        const auto response = client_.Send(request, {.time = time, .body = kMaxBody, .keep = keep}, stop);
+        const auto response = client_.Send(request, {.time = time, .body = kMaxBody, .keep = keep}, {});
         return std::to_string(response.status) + " " + response.body;
       } catch (const std::runtime_error& error) {
         const std::string name = client_.Server().ToString() + ": ";
@@ -137,33 +137,11 @@ TEST_F(HttpClientTest, HasOneDeadlineForAllOfIt) {
 
 TEST_F(HttpClientTest, AKeptConnectionThatFallsSilentIsNotUsedAgain) {
   for (const bool again : {false, true}) {
-    auto outcome = Begin(kPatience, "", {}, true);
+    auto outcome = Begin(kPatience, "", true);
     const UniqueFd connection = Accept(listener_);
     Send(connection, kOk + kFour + "body");
     EXPECT_EQ(outcome.get(), "200 body") << again;
-    EXPECT_EQ(Begin(milliseconds(300), "", {}, true).get(), kTooLate);
-  }
-}
-
-TEST_F(HttpClientTest, AStopEndsSendingAndReceiving) {
-  const struct {
-    size_t request;  ///< How long its body is.
-    std::string begin, outcome;
-  } cases[] = {{64'000'000, "", "the connection broke while the request was sent"},
-               {0, "", kBroken},
-               {0, kOk, kBroken},
-               {0, kOk + kFour + "bod", kBroken}};
-  for (const auto& [request, begin, outcome] : cases) {
-    std::stop_source stop;
-    auto received = Begin(2 * kPatience, std::string(request, 'x'), stop.get_token());
-    const UniqueFd connection = Accept(listener_);
-    EXPECT_EQ(Receive(connection, 4), request == 0 ? "GET " : "POST");
-    Deliver(connection, begin);
-    EXPECT_EQ(received.wait_for(milliseconds(50)), std::future_status::timeout);
-    const Stopwatch watch;
-    stop.request_stop();
-    EXPECT_EQ(received.get(), outcome);
-    EXPECT_LT(watch.Elapsed(), kPatience / 2);
+    EXPECT_EQ(Begin(milliseconds(300), "", true).get(), kTooLate);
   }
 }
 
