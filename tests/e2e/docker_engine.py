@@ -100,11 +100,9 @@ def install_missing(programs):
 
 def start_engine():
     """Starts dockerd unless an engine responds; returns whether it did."""
-    if succeeds(*ASK_ENGINE):
-        return False
-    # Until Debian 12 the client is in the engine's package.
-    install_missing({"/usr/bin/docker": "docker.io" if BOOKWORM else "docker-cli",
-                     "/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables"})
+    if not succeeds(*ASK_ENGINE):  # until Debian 12 the client is in the engine's package
+        install_missing({"/usr/bin/docker": "docker.io" if BOOKWORM else "docker-cli",
+                         "/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables"})
     if succeeds(*ASK_ENGINE):  # the package starts it on a machine with systemd
         return False
     if os.geteuid() != 0:
