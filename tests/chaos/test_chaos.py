@@ -129,10 +129,8 @@ class Round(contextlib.ExitStack):
             return [functools.partial(machine.run, f"iptables -w {action} INPUT ! -i lo {rule}")
                     for action in ("--insert", "--delete")]
 
-        def signals(*numbers):
-            return [lambda number=number: self.running[name].process.send_signal(number) for number in numbers]
-
-        faults = [("freeze", "soft", name, *signals(signal.SIGSTOP, signal.SIGCONT)),
+        faults = [("freeze", "soft", name, lambda: self.running[name].process.send_signal(signal.SIGSTOP),
+                   lambda: self.running[name].process.send_signal(signal.SIGCONT)),
                   ("loss", "hard", host, *packets("-m statistic --mode random --probability 0.5 -j DROP")),
                   ("black hole", "hard", host, *packets("-j DROP")),
                   ("resets", "soft", host, *packets("-p tcp -j REJECT --reject-with tcp-reset")),
@@ -149,9 +147,8 @@ class Round(contextlib.ExitStack):
         return self.random.choice(faults)
 
     def play(self, seconds):
-        begun = time.monotonic()
+        begun, suffering, undoings = time.monotonic(), set(), []
         end = begun + seconds
-        suffering, undoings = set(), []
 
         def undo_until(moment):
             while undoings and undoings[0][0] <= moment:
@@ -234,11 +231,10 @@ def test_after_chaos_nothing_is_lost_and_everybody_mines(seed, figure):
             else:
                 assert stored >= done, f"{worker.name} lost {done - stored} when it was stopped"
             unsure += sent_again(worker)
-        figures = {"seed": seed, "faults": dict(chaos.faults), "in Redis": in_redis, "least": least, "twice": twice,
-                   "unsure": unsure, "coins": len(coins), "all mine again after, s": round(recovered, 1),
-                   "of, s": round(limit, 1),
-                   "memory of a worker, KiB": [max(usage[2] for usage in usages) for usages in (before, after)]}
-        figure("chaos", figures)
+        figure("chaos", {
+            "seed": seed, "faults": dict(chaos.faults), "in Redis": in_redis, "least": least, "twice": twice,
+            "unsure": unsure, "coins": len(coins), "all mine again after, s": round(recovered, 1),
+            "of, s": round(limit, 1), "memory, KiB": [max(used[2] for used in usages) for usages in (before, after)]})
         assert least <= in_redis <= least + twice + unsure
         assert [hashlib.sha256(value).hexdigest().encode() for value in coins.values()] == list(coins)
         stored = {name.decode()[:8] for name in coins}

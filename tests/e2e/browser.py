@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import tempfile
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as Driver
@@ -34,29 +33,20 @@ return Array.from({ length: canvases[0].width }, (_, x) => canvases.some((canvas
 """
 
 
-class Browser:
-    """Headless Chromium at one page; a context manager."""
+class Browser(contextlib.ExitStack):
+    """Headless Chromium at one page; ends with it."""
 
     def __init__(self, size=PROJECTOR):
-        self._size = size
-
-    def __enter__(self):
-        self._profile = tempfile.TemporaryDirectory(prefix="dockercoins-chromium-", ignore_cleanup_errors=True)
+        super().__init__()
         options = webdriver.ChromeOptions()
         options.binary_location = "/usr/bin/chromium"
         for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync",
                      "disable-background-networking", "disable-component-update", "disable-dev-shm-usage"):
             options.add_argument(f"--{flag}")
-        options.add_argument(f"--user-data-dir={self._profile.name}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Driver("/usr/bin/chromedriver"))
-        self.look(self._size)
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(Exception):
-            self.driver.quit()
-        self._profile.cleanup()
+        self.callback(self.driver.quit)
+        self.look(size)
 
     def look(self, size):
         """Sets the screen's size."""

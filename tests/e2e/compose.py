@@ -6,28 +6,25 @@ import os
 import re
 import signal
 import subprocess
-import urllib.error
 import urllib.request
 
-import docker_engine
+from docker_engine import REPO, run
 from harness import eventually, free_port
 
 SERVICES = ("rng", "hasher", "worker", "webui")
 PREFIX = "dockercoins-cpp"
 
 
-def read(name, folder=docker_engine.REPO):
+def read(name, folder=REPO):
     with open(os.path.join(folder, name), encoding="utf-8") as file:
         return file.read()
 
 
 def get(url, timeout=10):
-    """(status, body as text); status 0 if there is no response."""
+    """(status, body as text); status 0 if there is no good response."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:
             return answer.status, answer.read().decode("utf-8", "replace")
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode("utf-8", "replace")
     except OSError as error:
         return 0, str(error)
 
@@ -55,15 +52,6 @@ def await_targets(workers):
     expected = [(name, "up") for name in ("hasher", "rng", "webui", *["worker"] * workers)]
     eventually(lambda: expected == sorted((each["labels"]["job"], each["health"]) for each in ask_prometheus(
         "targets").get("activeTargets", [])), 60, 0.5, f"{workers} workers as targets")
-
-
-def run(*command, timeout=300, check=True, **options):
-    """Runs a command. .stdout has both streams, in order."""
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
-                            check=False, **{"input": "", **options})
-    if check and result.returncode:
-        raise AssertionError(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout[-5000:]}")
-    return result
 
 
 @contextlib.contextmanager
@@ -94,7 +82,7 @@ def start_registry(stack, folder, *inside):
 
 def build_args(*prefix):
     """What puts the version and the commit of this checkout into the images."""
-    return run("scripts/build-args", *prefix, cwd=docker_engine.REPO).stdout.split()
+    return run("scripts/build-args", *prefix, cwd=REPO).stdout.split()
 
 
 class Compose:
@@ -109,8 +97,8 @@ class Compose:
 
     def lesson(self, *options):
         """Runs scripts/lesson of this folder, with separate streams."""
-        return subprocess.run(["scripts/lesson", *options], cwd=self.folder, env=self.environment, text=True,
-                              capture_output=True, timeout=900, check=False)
+        return run("scripts/lesson", *options, cwd=self.folder, env=self.environment, stderr=subprocess.PIPE,
+                   timeout=900, check=False)
 
     def containers(self, service):
         """Identifiers of the service's containers, including those that have ended."""

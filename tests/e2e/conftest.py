@@ -53,8 +53,8 @@ def compose_2(checkout, environment):
 @pytest.fixture(scope="session")
 def compose_1(engine, compose_2, environment):
     """docker-compose 1.29 with the classic builder; on Debian 13, which no longer has it, Compose 2."""
-    program = engine.compose_1()
-    return Compose([program], compose_2.folder, {**environment, "DOCKER_BUILDKIT": "0"}) if program else compose_2
+    old = Compose([engine.COMPOSE_1], compose_2.folder, {**environment, "DOCKER_BUILDKIT": "0"})
+    return old if engine.COMPOSE_1 else compose_2
 
 
 @pytest.fixture(scope="session")

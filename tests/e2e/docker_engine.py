@@ -19,8 +19,11 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 STATE = os.path.join(REPO, "build", "e2e")
 DOCKERD = ("--pidfile", f"{STATE}/dockerd.pid", "--exec", "/usr/sbin/dockerd")
 COMPOSE_2, BUILDX = (f"{STATE}/cli-plugins/docker-{name}" for name in ("compose", "buildx"))
+ASK_ENGINE = ("docker", "version")  # fails without an engine
 # Debian's programs first: a newer docker from elsewhere may not fit this engine.
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
+PATH = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ['PATH']}"
+BOOKWORM = "VERSION_CODENAME=bookworm\n" in pathlib.Path("/etc/os-release").read_text("utf-8")
+COMPOSE_1 = "/usr/bin/docker-compose" if BOOKWORM else None  # 1.29, which Debian 13 no longer has
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 # As in the official image: installing a package starts no service.
@@ -41,20 +44,17 @@ USER redis
 VOLUME /data
 WORKDIR /data
 ENTRYPOINT ["sh", "-c", "[ \"$1\" != redis-server ] || shift; exec redis-server --protected-mode no \"$@\"", "redis"]
-EXPOSE 6379
 """
 
 # As in the official image: an unprivileged user, settings in /etc/prometheus, data in /prometheus.
 PROMETHEUS = """\
 FROM debian:trixie-slim
-RUN apt-get update && apt-get install --yes --no-install-recommends prometheus \\
-    && mkdir -p /prometheus && chown nobody /prometheus
+RUN apt-get update && apt-get install --yes --no-install-recommends prometheus && install -d -o nobody /prometheus
 LABEL dockercoins.stand-in=prometheus
 USER nobody
 VOLUME /prometheus
 WORKDIR /prometheus
 ENTRYPOINT ["/usr/bin/prometheus"]
-EXPOSE 9090
 CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
 """
 
@@ -63,21 +63,21 @@ class Unavailable(RuntimeError):
     """There is no engine, and this user may not start one. That is not a failure."""
 
 
-def run(*command, timeout=600, **options):
-    """Output of a command; if it fails, RuntimeError with its output."""
-    options.setdefault("env", dict(os.environ, PATH=PATH))
-    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **options)
-    if result.returncode:
-        said = (result.stderr + result.stdout).strip()
-        raise RuntimeError(f"{' '.join(command)}: exit status {result.returncode}\n{said[-3000:]}")
-    return result.stdout
+def run(*command, check=True, **options):
+    """Runs a command. .stdout has both streams, in order, unless `stderr` is given."""
+    result = subprocess.run(command, text=True, check=False, **{
+        "input": "", "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "timeout": 600,
+        "env": {**os.environ, "PATH": PATH}, **options})
+    if check and result.returncode:
+        said = result.stdout + (result.stderr or "")
+        raise RuntimeError(f"{' '.join(map(str, command))}: exit status {result.returncode}\n{said[-5000:]}")
+    return result
 
 
 def succeeds(*command, timeout=60):
     try:
-        run(*command, timeout=timeout)
-        return True
-    except (RuntimeError, OSError, subprocess.TimeoutExpired):
+        return run(*command, timeout=timeout, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
         return False
 
 
@@ -98,27 +98,12 @@ def install_missing(programs):
             env=dict(os.environ, PATH=PATH, DEBIAN_FRONTEND="noninteractive"))
 
 
-def is_bookworm():
-    return "VERSION_CODENAME=bookworm\n" in pathlib.Path("/etc/os-release").read_text("utf-8")
-
-
-def compose_1():
-    """Path of docker-compose 1.29, or None if this release of Debian no longer has it."""
-    return "/usr/bin/docker-compose" if is_bookworm() else None
-
-
-def engine_answers():
-    return succeeds("docker", "version", "--format", "{{.Server.Version}}")
-
-
 def start_engine():
     """Starts dockerd unless an engine responds; returns whether it did."""
-    if engine_answers():
-        return False
-    # Until Debian 12 the client is in the engine's package.
-    install_missing({"/usr/bin/docker": "docker.io" if is_bookworm() else "docker-cli",
-                     "/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables"})
-    if engine_answers():  # the package starts it on a machine with systemd
+    if not succeeds(*ASK_ENGINE):  # until Debian 12 the client is in the engine's package
+        install_missing({"/usr/bin/docker": "docker.io" if BOOKWORM else "docker-cli",
+                         "/usr/sbin/dockerd": "docker.io", "/usr/sbin/iptables": "iptables"})
+    if succeeds(*ASK_ENGINE):  # the package starts it on a machine with systemd
         return False
     if os.geteuid() != 0:
         raise Unavailable("no Docker engine answers, and only root can start one")
@@ -129,7 +114,7 @@ def start_engine():
         *host)
     say(f"dockerd started, log {log}")
     for _ in range(300):
-        if engine_answers():
+        if succeeds(*ASK_ENGINE):
             return True
         time.sleep(0.2)
     raise RuntimeError("dockerd does not respond; its log ends:\n" + log.read_text("utf-8", "replace")[-2000:])
@@ -152,7 +137,7 @@ def bootstrap(suite, archive):
     """Writes the files of Debian's smallest system, from where this machine gets Debian."""
     install_missing({"/usr/bin/mmdebstrap": "mmdebstrap"})
     listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages")
-    mirrors = dict(line.split("|")[1:] for line in listed.splitlines() if line.startswith("Debian|"))
+    mirrors = dict(line.split("|")[1:] for line in listed.stdout.splitlines() if line.startswith("Debian|"))
     sources = [f"deb [signed-by={KEYRING}] {mirrors[label].rstrip('/')} {part} main" for label, part in (
         ("Debian", suite), ("Debian", f"{suite}-updates"), ("Debian-Security", f"{suite}-security"))]
     slim = [f"--dpkgopt={rule}" for rule in ("force-unsafe-io", "path-exclude=/usr/share/doc/*", "path-include="
@@ -180,7 +165,7 @@ def ensure_plugins():
     say("fetching Compose 2 and Buildx")
     script = ("cd /tmp && apt-get update && apt-get download docker-compose docker-buildx"
               " && for package in *.deb; do dpkg-deb -x $package /; done")
-    container = run("docker", "create", "debian:trixie-slim", "sh", "-c", script).strip()
+    container = run("docker", "create", "debian:trixie-slim", "sh", "-c", script).stdout.split()[-1]
     run("docker", "start", "--attach", container)
     run("docker", "cp", f"{container}:/usr/libexec/docker/cli-plugins", STATE)
     run("docker", "rm", container)
@@ -189,7 +174,7 @@ def ensure_plugins():
 def start():
     """Prepares everything. Returns whether it started the engine: then the caller must call stop_engine()."""
     os.makedirs(STATE, exist_ok=True)
-    install_missing({"/usr/bin/httping": "httping", **({compose_1(): "docker-compose"} if compose_1() else {})})
+    install_missing({"/usr/bin/httping": "httping", **({COMPOSE_1: "docker-compose"} if BOOKWORM else {})})
     started = start_engine()
     for suite in ("bookworm", "trixie"):
         ensure(f"debian:{suite}-slim", DEBIAN.format(suite), suite)

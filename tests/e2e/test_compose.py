@@ -10,7 +10,6 @@ import os
 import pathlib
 import re
 import signal
-import socket
 import time
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from compose import (PREFIX, SERVICES, Compose, ask_prometheus, await_mining, await_targets, get, hashes, read, run,
                      running, start_registry)
 from harness import eventually, free_port
+from lesson_parts.platforms import is_listening
 
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 8)
 ROOM = 0.02 if SECONDS >= 120 else 0.05
@@ -27,11 +27,6 @@ def scale(compose, workers, *files):
     compose(*files, "up", "-d", "--scale", f"worker={workers}")
     eventually(lambda: len(compose.containers("worker")) == workers, 20, what=f"{workers} workers")
     await_mining()
-
-
-def is_listening(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def check_lesson(compose, counts, seconds, figure, room=ROOM):

@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 from browser import PHONE, PROJECTOR, Browser, install_hint
 from fakes import CLOSE, FakeHttp
-from harness import Service, eventually
+from harness import eventually
 from processes import Processes
 
 pytestmark = pytest.mark.skipif(install_hint() is not None, reason=str(install_hint()))
@@ -62,33 +62,20 @@ def test_it_loads_all_from_one_host_and_refuses_inline_scripts_and_those_of_othe
         eventually(lambda: any(browser.columns(0.8)), 10, 0.1, "a drawn graph")
 
 
-def test_a_page_of_others_may_have_inline_scripts_and_frame_ours(one_worker, tmp_path):
-    """The original's page does, mounted in place of ours."""
-    (tmp_path / "files").mkdir()
-    (tmp_path / "files/index.html").write_text(f"""<!doctype html><title>theirs</title>
-        <iframe src="{one_worker.url}/index.html"></iframe><script>document.title += " runs"</script>""")
-    with Service("webui", REDIS_URL=one_worker.redis.url, FILES_DIR=tmp_path / "files") as theirs, Browser() as browser:
-        browser.open(f"http://127.0.0.1:{theirs.port}")
-        assert browser.driver.title == "theirs runs"
-        browser.driver.switch_to.frame(0)
-        browser.wait_for_state("live")
-
-
 @of_the_page
 def test_with_one_worker_it_shows_fours_and_zeroes_and_the_numbers_in_redis(page, one_worker):
     begun, before = time.monotonic(), int(one_worker.redis.command("GET", "hashes"))
     time.sleep(30)
     counted = int(one_worker.redis.command("GET", "hashes"))
-    speed = (counted - before) / (time.monotonic() - begun)
-    assert page.number("average") == pytest.approx(speed, rel=0.15)  # of 100 hashes, 4 at either end
+    # Of 100 hashes, 4 at either end.
+    assert page.number("average") == pytest.approx((counted - before) / (time.monotonic() - begun), rel=0.15)
     assert counted - 12 <= page.number("hashes") <= counted + 12
     eventually(lambda: page.number("coins") == one_worker.redis.command("HLEN", "wallet"), 10)
     heading = page.driver.find_element("tag name", "h2").text
     assert re.fullmatch(r"Current mining speed: ~\d+\.\d hashes/second", heading)
     assert re.fullmatch(r"Mining speed: [23]\.\d\d hashes per second on average", page.text("announcement"))
     instants = speeds(page.history())
-    zeroes = instants.count(0)
-    fours = sum(abs(speed - 4) < 0.5 for speed in instants)
+    zeroes, fours = instants.count(0), sum(abs(speed - 4) < 0.5 for speed in instants)
     assert fours >= 3 and zeroes >= 2 and max(instants) < 14, instants  # some readings are late
     # It is visible, too: at half the height of the fours, each zero is a gap in the area.
     columns = page.columns(0.55)
@@ -126,7 +113,6 @@ def test_errors_are_shown_without_numbers_and_it_recovers(state, reason, begin, 
         end(application)
         browser.wait_for_state("live", 25)
         wait_for_speed(browser)
-        eventually(lambda: browser.number("average"), 60, 0.3, "an average again")
         # rng serves 10 per second. Workers report up to 1.2 s late, so all may report within one reading.
         assert 0 <= min(speeds(browser.history())) <= max(speeds(browser.history())) <= 22
         assert browser.text("reason") == ""

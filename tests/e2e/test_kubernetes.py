@@ -15,17 +15,16 @@ import time
 
 import pytest
 
-import docker_engine
 import lesson
-from compose import run, running
+from compose import running
+from docker_engine import REPO, pinned_image, run
 from harness import eventually
 from lesson_parts import measuring, platforms
 
-REPO = docker_engine.REPO
 SECONDS = float(os.environ.get("DOCKERCOINS_FIGURE_SECONDS") or 12)
 SERVERS = ("rng", "hasher", "webui")
 PROGRAMS = (*SERVERS, "worker")
-REDIS = docker_engine.pinned_image("redis")
+REDIS = pinned_image("redis")
 IMAGES = [f"dockercoins-cpp/{name}:v0.1" for name in PROGRAMS] + [REDIS]
 
 # The pod "shell", from Redis's image, which is on the cluster and has a shell.
@@ -53,12 +52,15 @@ echo "$begun $ended"
 POLL = GET + r'while :; do get "$1" && echo good || echo bad; sleep 0.1; done'
 
 
-class Namespace:
-    """namespace("get", "pods"): output of kubectl in a namespace."""
+class Namespace(contextlib.ExitStack):
+    """A new namespace, which ends with it. namespace("get", "pods"): output of kubectl in it."""
 
-    def __init__(self, context, name):
-        self.name = name
-        self.command = ["kubectl", f"--context={context}", f"--namespace={name}"]
+    def __init__(self, context):
+        super().__init__()
+        self.name = f"dockercoins-test-{secrets.token_hex(3)}"
+        self.command = ["kubectl", f"--context={context}", f"--namespace={self.name}"]
+        self("create", "namespace", self.name)
+        self.callback(self, "delete", "namespace", self.name, "--timeout=150s")
 
     def __call__(self, *words, **options):
         return run(*self.command, *words, cwd=REPO, **options).stdout
@@ -114,20 +116,10 @@ def context():
     return name
 
 
-@contextlib.contextmanager
-def fresh_namespace(context):
-    namespace = Namespace(context, f"dockercoins-test-{secrets.token_hex(3)}")
-    namespace("create", "namespace", namespace.name)
-    try:
-        yield namespace
-    finally:
-        namespace("delete", "namespace", namespace.name, "--timeout=150s")
-
-
 @pytest.fixture(scope="module")
 def applied(context):
     """The manifest, in a namespace that enforces the restricted Pod Security Standard."""
-    with fresh_namespace(context) as namespace:
+    with Namespace(context) as namespace:
         namespace("label", "namespace", namespace.name, "pod-security.kubernetes.io/enforce=restricted",
                   "pod-security.kubernetes.io/warn=restricted")
         said = namespace("apply", "--validate=strict", "--filename=k8s/")
@@ -220,7 +212,7 @@ def test_one_rng_per_node_raises_the_limit(as_applied, figure):
 
 def test_the_courses_commands_deploy_it_side_by_side(context, applied):
     """create deployment and expose, also if only root may listen on port 80."""
-    with fresh_namespace(context) as namespace:
+    with Namespace(context) as namespace:
         namespace("create", "deployment", "redis", f"--image={REDIS}")
         for name in PROGRAMS:
             namespace("create", "deployment", name, f"--image=dockercoins-cpp/{name}:v0.1")

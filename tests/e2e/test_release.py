@@ -14,9 +14,10 @@ import tempfile
 import pytest
 
 from compose import PREFIX, SERVICES, run, running, start_registry
-from harness import eventually
+from fakes import Namespace
+from harness import eventually, in_network_of, needs_namespaces
 
-pytestmark = pytest.mark.release
+pytestmark = [pytest.mark.release, needs_namespaces]
 
 TAG = "v1.0.0"
 OTHERS = ("redis:7.2.11-alpine", "prom/prometheus:v3.5.0", "jpetazzo/shpod:latest")
@@ -55,13 +56,7 @@ def stack():
 @pytest.fixture
 def network(engine, stack):
     """A command that runs another in a network with nothing but a loopback interface."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can start a second engine")
-    holder = stack.enter_context(running(["unshare", "--net", "sleep", "infinity"], os.devnull))
-    theirs, ours = f"/proc/{holder.pid}/ns/net", os.readlink("/proc/self/ns/net")
-    eventually(lambda: os.readlink(theirs) != ours, 20, what="a network of its own")
-    run("nsenter", f"--net={theirs}", "ip", "link", "set", "lo", "up")
-    return ["nsenter", f"--net={theirs}"]
+    return in_network_of(stack.enter_context(Namespace()).pid)
 
 
 def test_an_engine_that_has_nothing_gets_all_images_from_the_bundle_but_none_from_half_of_it(

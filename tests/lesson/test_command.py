@@ -83,21 +83,15 @@ def test_it_measures_each_number_of_workers_says_that_it_holds_and_restores_the_
     assert clock[0] == pytest.approx(100 + (1.5 + 2 * 0.3 + 8) + (1.5 + 2 * 1 + 8), abs=0.15), "warming up, measuring"
 
 
-def test_concurrency_of_rng_is_part_of_the_prediction(application, capsys):
-    application.variables["CONCURRENCY"] = "2"
-    assert run(application, "--workers 10 --seconds 8") == 0
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[0] == "Simulated work of worker, rng and hasher: 100, 100 and 100 ms; 1 rng with CONCURRENCY=2"
-    assert shown[3].startswith("     10      20.00    20.00        235      235 ")
-    assert shown[4].startswith("As predicted with 1 rng with CONCURRENCY=2: ")
-
-
-def test_a_lesson_that_does_not_hold_is_status_1(application, monkeypatch, capsys):
+def test_a_lesson_that_does_not_hold_is_status_1_and_concurrency_is_part_of_the_prediction(
+        application, monkeypatch, capsys):
     monkeypatch.setattr(measuring, "counter_rate", lambda readings, workers: None)
-    assert run(application, "--workers 2 --seconds 8") == 1
-    *_, row, sentence = capsys.readouterr().out.splitlines()
-    assert row == "      2       6.67     none         33       33          0      1.1  the counter does not move"
-    assert sentence.startswith("The lesson does not hold with 2 workers (the counter does not move): ")
+    application.variables["CONCURRENCY"] = "2"
+    assert run(application, "--workers 10 --seconds 8") == 1
+    head, *_, row, sentence = capsys.readouterr().out.splitlines()
+    assert head == "Simulated work of worker, rng and hasher: 100, 100 and 100 ms; 1 rng with CONCURRENCY=2"
+    assert row == "     10      20.00     none        235      235          0      1.1  the counter does not move"
+    assert sentence.startswith("The lesson does not hold with 10 workers (the counter does not move): ")
 
 
 @pytest.mark.parametrize("words, place, scaled", [

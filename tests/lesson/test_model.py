@@ -31,9 +31,8 @@ def test_without_any_delay_there_is_nothing_to_predict():
 
 @pytest.mark.parametrize("workers, rngs, speed, rng", [
     (10, Rngs(1, 2), 20, 0.237), (10, Rngs(1, 3), 30, 0.05), (10, Rngs(1, 4), 33.3, 0.009),
-    (5, Rngs(1, 2), 16.7, 0.021),
-    (50, Rngs(1, 4), 40, 0.956), (10, Rngs(2), 18.5, 0.268), (10, Rngs(3), 24.2, 0.131), (10, Rngs(4), 27.3, 0.08),
-    (20, Rngs(2), 19.4, 0.745), (1, Rngs(2), 3.33, 0.0083), (10, Rngs(2, 2), 30.7, 0.04)], ids=str)
+    (50, Rngs(1, 4), 40, 0.956), (10, Rngs(2), 18.5, 0.268), (10, Rngs(3), 24.2, 0.131), (10, Rngs(2, 2), 30.7, 0.04),
+    (20, Rngs(2), 19.4, 0.745), (1, Rngs(2), 3.33, 0.0083)], ids=str)
 def test_one_queue_for_all_is_faster_than_a_queue_for_each_rng(workers, rngs, speed, rng):
     """The numbers are those of queues that advanced by a millisecond, with workers that chose at random."""
     predicted = predict(workers, Delays(), rngs)

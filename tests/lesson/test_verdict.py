@@ -18,7 +18,6 @@ def step(workers, speed=1.0, rng=0.0, hasher=0.001, delays=Delays(), rngs=Rngs()
     ([step(1, 0.99), step(2), step(3), step(10, 0.997)],
      "1, 2, 3 and 10 workers give 3.30, 6.67, 10.00 and 9.97 hashes/s, and from 3 workers on rng is the bottleneck."),
     ([step(1)], "1 worker gives 3.33 hashes/s, and rng is not yet the bottleneck."),
-    ([step(2), step(1)], "2 and 1 workers give 6.67 and 3.33 hashes/s, and rng is not yet the bottleneck."),
     ([step(1, delays=Delays(0.0, 0.1, 0.0))],
      "1 worker gives 10.00 hashes/s, and from 1 worker on rng is the bottleneck.")])
 def test_it_holds(steps, sentence):
@@ -34,16 +33,13 @@ def test_it_is_as_predicted_with_other_rng(steps, sentence):
     assert verdict(steps) == (True, f"As predicted with {sentence}")
 
 
-PARALLEL = "rng serves requests in parallel, and the lesson needs one at a time (or several rng share the name)"
 OLD = "so an old worker is still running"
 BUSY = "this machine has too few CPUs, or something else is using them"
-SLOW_HASHER = "hasher is slow: this machine has too few CPUs (or hasher serves one request at a time)"
 
 
 @pytest.mark.parametrize("steps, where, why", [
-    ([step(1), step(3), step(10, 3.33, rng=-0.7)],
-     "10 workers (33.30 hashes/s instead of 10.00; speed +233%, rng -700 ms)", PARALLEL),
-    ([step(2, 1.6)], "2 workers (10.67 hashes/s instead of 6.67; speed +60%)", PARALLEL),
+    ([step(2, 1.6)], "2 workers (10.67 hashes/s instead of 6.67; speed +60%)",
+     "rng serves requests in parallel, and the lesson needs one at a time (or several rng share the name)"),
     ([step(10, 1.2, rngs=Rngs(1, 2))],
      "10 workers (24.00 hashes/s instead of 20.00; speed +20%)", "more than 1 rng with CONCURRENCY=2 share the work"),
     ([step(3), step(20, 2.0, rngs=Rngs(2))],
@@ -59,12 +55,10 @@ SLOW_HASHER = "hasher is slow: this machine has too few CPUs (or hasher serves o
     ([step(10, rng=0.13, delays=Delays(rng=0.2))],
      "10 workers (5.00 hashes/s instead of 5.00; rng +130 ms)", f"rng's queue is as long as with 11 workers, {OLD}"),
     ([step(1, 0.9), step(10, 0.7)], "10 workers (7.00 hashes/s instead of 10.00; speed -30%)", BUSY),
-    ([step(1, 0.9), step(10, 0.98)], "1 worker (3.00 hashes/s instead of 3.33; speed -10%)", BUSY),
-    ([step(1), step(3, 0.8, hasher=0.09)],
-     "3 workers (8.00 hashes/s instead of 10.00; speed -20%, hasher +90 ms)", SLOW_HASHER),
     ([step(3, 0.8, hasher=0.0225)], "3 workers (8.00 hashes/s instead of 10.00; speed -20%, hasher +22 ms)", BUSY),
     ([step(3, 0.8, hasher=0.022, delays=Delays(0.2, 0.1, 0.04))],
-     "3 workers (7.06 hashes/s instead of 8.82; speed -20%, hasher +22 ms)", SLOW_HASHER),
+     "3 workers (7.06 hashes/s instead of 8.82; speed -20%, hasher +22 ms)",
+     "hasher is slow: this machine has too few CPUs (or hasher serves one request at a time)"),
     ([step(1, None), step(2, 0.2)], "1 worker (the counter does not move)",
      "no worker completes a loop; the worker's log says what it waits for"),
     ([step(1), step(10, rng=-0.7)], "10 workers (10.00 hashes/s instead of 10.00; rng -700 ms)",
