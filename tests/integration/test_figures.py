@@ -28,10 +28,7 @@ SERVICES = ("worker", "rng", "hasher", "webui")
 
 
 def speed_of(mine):
-    """Hashes per second over some SECONDS, from one change of the counter to another.
-
-    A worker counts 4 loops at once. With several workers the window is a whole number of changes for each.
-    """
+    """Hashes per second over some SECONDS, in which each worker has changed the counter equally often, by 4 at once."""
     def next_change():
         before = counted(mine.redis)
         now = eventually(lambda: (value := counted(mine.redis)) != before and value, 20, 0.005)
