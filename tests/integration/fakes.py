@@ -45,6 +45,8 @@ def bytes_whose_digest_begins_with(start, prefix=b""):
 class Server:
     """Listens on a port, and calls serve(connection) for each connection in its own thread; a context manager."""
 
+    scheme = "http"
+
     def __init__(self, port=0, host="127.0.0.1", namespace=None):
         self.host = host
         self.port = port
@@ -65,6 +67,10 @@ class Server:
     @property
     def address(self):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self):
+        return f"{self.scheme}://{self.address}"
 
     def listen(self):
         """Accepts connections from now on."""
@@ -134,10 +140,6 @@ class FakeHttp(Server):
         self.answer = answer
         self.requests = []
 
-    @property
-    def url(self):
-        return f"http://{self.address}"
-
     def await_requests(self, more=1, timeout=10):
         goal = len(self.requests) + more
         eventually(lambda: len(self.requests) >= goal, timeout, what=f"{more} requests")
@@ -161,16 +163,14 @@ class FakeHttp(Server):
 class RedisProxy(Server):
     """A proxy for a real Redis, which sees its commands one by one: .commands, lists of bytes."""
 
+    scheme = "redis"
+
     def __init__(self, redis, **where):
         super().__init__(**where)
         self.target_port = redis.port
         self.commands = []
         self._breaks = None
         self.broken = None  # the command at which the connection broke
-
-    @property
-    def url(self):
-        return f"redis://{self.address}"
 
     def break_at(self, when, word):
         """Breaks the connection, and Redis does not get the next such command ("before"), or does ("after")."""
@@ -234,8 +234,7 @@ class Namespace:
     """A network like another machine's: with its own loopback interface, /etc/hosts and /etc/resolv.conf.
 
     Start a Service in it with prefix=namespace.prefix, and a Server with namespace=namespace. Names are looked up at
-    127.0.0.1:53 in this network (or as `resolv` says), where nobody listens (so the lookup fails at once) unless there
-    is a FakeDns.
+    127.0.0.1:53 (or as `resolv` says): by a FakeDns, or nobody listens there.
     """
 
     def __init__(self, resolv="nameserver 127.0.0.1\n"):
@@ -290,11 +289,7 @@ def _family(address):
 
 
 class FakeDns(socketserver.UDPServer):
-    """The name server of a Namespace; a context manager.
-
-    Knows the addresses, IPv4 or IPv6, in .records ({"rng": ["127.0.0.2"]}), replies that other
-    names do not exist, and does not reply while .silent. .asked counts the queries.
-    """
+    """A Namespace's name server: knows .records ({"rng": ["127.0.0.2"]}) only, and does not reply while .silent."""
 
     def __init__(self, namespace, records=None, silent=False, address="127.0.0.1"):
         self.records, self.silent, self.asked = records or {}, silent, 0

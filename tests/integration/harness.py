@@ -1,7 +1,4 @@
-"""Starts the real programs and a real Redis, and sees what a client, an operator or a log reader sees.
-
-Everything can run in parallel (pytest-xdist): ports are reserved across processes, folders are temporary.
-"""
+"""Starts the real programs and a real Redis, and sees what a client, an operator or a log reader sees, in parallel."""
 
 import contextlib
 import itertools
@@ -110,11 +107,7 @@ class Service:
         self.env = base_environment() | {key: str(value) for key, value in settings.items() if value is not None}
         self.command = [*prefix, *LAUNCHER, binary(name)]
         self.lines, self.stdout, self.stderr = [], [], []  # all, and of each stream
-        self.process = None
-        self._stdout = stdout
-        self._stopped_by_test = False
-        self._readers = []
-        self._port = None
+        self._stdout, self._port, self._stopped_by_test, self._readers = stdout, None, False, []
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, stdout=self._stdout,
@@ -141,7 +134,7 @@ class Service:
 
     @property
     def running(self):
-        return self.process is not None and self.process.poll() is None
+        return self.process.poll() is None
 
     @property
     def log(self):
@@ -246,11 +239,7 @@ def private_kib(pid):
 
 
 class Redis:
-    """A real redis-server on a free port with its data in a temporary folder; a context manager.
-
-    Every write is on disk before it is acknowledged, so that .stop() or .kill() and .start() keep the data.
-    With a fakes.Namespace it runs there, for every address, on port 6379.
-    """
+    """A real redis-server, which keeps its data when it is stopped or killed. In a fakes.Namespace it has port 6379."""
 
     def __init__(self, *options, namespace=None):
         self.options = list(options)

@@ -205,8 +205,7 @@ def test_64_requests_together_take_one_delay_and_so_do_128_small_ones(make, size
     (200, post(bytes(9**5))[:-1], b"x"), (200, CHUNKED + b"5\r\nhe", b"llo\r\n0\r\n\r\n"),
     (20, head("Content-Length: 1000"), None), (20, head("Content-Length: 9000000", target="/nowhere"), None),
     (200, head("Content-Length: 5", "Expect: 100-continue"), b"hello"), (200, post(b"x"), None),
-], ids=["idle", "half a head", "most of a body", "half a chunk", "dripping", "refused and dripping", "waits to continue",
-        "has left"])
+], ids=["idle", "half a head", "most of a body", "half a chunk", "dripping", "refused", "to continue", "has left"])
 def test_two_thousand_incomplete_requests_delay_nobody_and_are_served_when_complete(count, start, rest):
     with Service("hasher", DELAY_MS=100) as hasher, contextlib.ExitStack() as stack:
         connections = [stack.enter_context(open_socket(hasher.port)) for _ in range(count)]

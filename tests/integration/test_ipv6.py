@@ -1,7 +1,4 @@
-"""A cluster without IPv4, or with both: each program in its own network, like a pod, with default settings.
-
-They find each other by short names, which a name server resolves, as in Kubernetes.
-"""
+"""A cluster without IPv4, or with both: each program in its own network, like a pod, found by its short name."""
 
 import contextlib
 import json

@@ -20,10 +20,7 @@ COIN_NAME = hashlib.sha256(COIN).hexdigest()
 
 
 class Mine(contextlib.ExitStack):
-    """A worker with fakes that count, and a proxy for its Redis.
-
-    .digests are those of hasher; the 8th is a coin.
-    """
+    """A worker with a proxy for its Redis and with fakes that count: .digests are hasher's. The 8th is a coin."""
 
     def __init__(self, redis, namespace=None, url=None):
         super().__init__()

@@ -107,10 +107,7 @@ def test_the_bytes_come_from_dev_urandom(rng):
 @pytest.mark.parametrize("concurrency, requests, method", [(None, 6, "GET"), (3, 9, "HEAD")])
 def test_serves_one_at_a_time_or_as_many_as_it_is_told_in_the_order_in_which_requests_became_complete(
         concurrency, requests, method):
-    """Whichever connected first. The times in the responses say so.
-
-    The last is for the root, which takes no delay but waits in the same queue: httping shows how long that is.
-    """
+    """Their times say so. The last asks for the root, which takes no delay but waits in the queue, as httping shows."""
     with Service("rng", CONCURRENCY=concurrency, DELAY_MS=400) as rng, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(open_socket(rng.port)) for _ in range(requests)]
         for client in clients[1:]:

@@ -1,7 +1,4 @@
-"""TERM, INT or HUP ends each program with status 0 within one second, whatever it is doing.
-
-What a worker stores at a stop is tested in test_nothing_lost.py.
-"""
+"""TERM, INT or HUP ends each program with status 0 within one second, whatever it is doing."""
 
 import contextlib
 import fcntl
