@@ -58,8 +58,6 @@ struct UnixAddress {
   socklen_t size = sizeof(address);
 };
 
-UniqueFd UnixSocket() { return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
-
 /// Listens on a free abstract address.
 ListenSocket ListenOnUnix(UnixAddress& at) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -83,7 +81,7 @@ class Served {
   }
 
   [[nodiscard]] UniqueFd Connect() const {
-    UniqueFd fd = UnixSocket();
+    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const timeval patience{.tv_sec = kPatience.count(), .tv_usec = 0};
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     Require(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address_.address), address_.size) == 0,
@@ -129,29 +127,23 @@ void AwaitTaken(const UniqueFd& fd) {
   for (int i = 0; i < 100 && ::ioctl(fd.get(), SIOCOUTQ, &queued) == 0 && queued > 0; ++i) ::sched_yield();
 }
 
-struct Received {
-  std::string bytes;  ///< Up to kEnough.
-  bool cut = false;   ///< More may have followed.
-};
-
-/// Sends the packets and ends; returns what comes back.
-Received Talk(const UniqueFd& fd, const std::vector<std::string>& packets) {
+/// Sends the packets and ends; returns what comes back, kEnough or a little more at most.
+std::string Talk(const UniqueFd& fd, const std::vector<std::string>& packets) {
   for (const std::string& packet : packets) {
     if (::send(fd.get(), packet.data(), packet.size(), MSG_NOSIGNAL) < 0) break;
     if (&packet != &packets.back()) AwaitTaken(fd);
   }
   ::shutdown(fd.get(), SHUT_WR);
-  Received received;
+  std::string received;
   std::array<char, 16384> buffer{};
-  while (received.bytes.size() < kEnough) {
+  while (received.size() < kEnough) {
     const ssize_t count = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
     if (count < 0 && errno == EINTR) continue;  // libFuzzer's own timer
     Require(count >= 0 || errno == ECONNRESET, "the server ends every connection",
             count < 0 ? std::strerror(errno) : "");
     if (count <= 0) break;
-    received.bytes.append(buffer.data(), static_cast<size_t>(count));
+    received.append(buffer.data(), static_cast<size_t>(count));
   }
-  received.cut = received.bytes.size() >= kEnough;
   return received;
 }
 
@@ -188,9 +180,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::vector<std::string> packets = Split(input.substr(1), kCut);
   std::string sent;
   for (const std::string& packet : packets) sent += packet;
-  const Received received = Talk(served->Connect(), packets);
+  const std::string received = Talk(served->Connect(), packets);
   while (sent.starts_with("\r\n")) sent.erase(0, 2);  // RFC 9112, section 2.2
-  const bool is_head = sent.starts_with("HEAD ");
-  Compare(ReadRequest(sent), CheckResponse(received.bytes, is_head, received.cut));
+  const bool cut = received.size() >= kEnough;        // More may have followed.
+  Compare(ReadRequest(sent), CheckResponse(received, sent.starts_with("HEAD "), cut));
   return 0;
 }

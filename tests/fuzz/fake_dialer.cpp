@@ -1,5 +1,3 @@
-#include "tests/fuzz/fake_dialer.h"
-
 #include <sys/socket.h>
 
 #include <cerrno>

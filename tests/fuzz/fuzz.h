@@ -13,7 +13,7 @@ namespace dockercoins {
 
 // Two bytes have a meaning in the inputs, so that seeds can be written by hand.
 constexpr char kCut = '\x1f';       ///< What follows arrives in a later packet.
-constexpr char kNextPart = '\x1e';  ///< What follows is the next connection's, or the next setting.
+constexpr char kNextPart = '\x1e';  ///< What follows is the next connection's.
 
 /// What libFuzzer gives, as text.
 inline std::string_view Text(const uint8_t* data, size_t size) {
@@ -38,6 +38,10 @@ inline std::string LowerCase(std::string_view text) {
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
   return lower;
 }
+
+/// What the servers say that every Dialer of this program reaches (fake_dialer.cpp): one text per connection,
+/// its packets separated by kCut. Further connections are refused. Each ends after what it says. Thread-safe.
+void SetConnections(std::vector<std::string> connections);
 
 /// Ends the process, and so the run, when a promise is broken.
 inline void Require(bool kept, const char* promise, std::string_view seen = {}) {

@@ -2,7 +2,6 @@
 // replies to AUTH, SELECT and one of INCRBY, HSET, HLEN and GET. kCut ends a packet.
 #include <stdexcept>
 
-#include "tests/fuzz/fake_dialer.h"
 #include "tests/fuzz/fuzz.h"
 #include "webui/redis_counters.h"
 #include "worker/redis_ledger.h"

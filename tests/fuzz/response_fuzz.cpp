@@ -1,8 +1,6 @@
 // A response of rng or hasher, as the worker reads it. kCut ends a packet.
-#include <algorithm>
 #include <stdexcept>
 
-#include "tests/fuzz/fake_dialer.h"
 #include "tests/fuzz/fuzz.h"
 #include "worker/http_upstream.h"
 
