@@ -9,15 +9,13 @@ class Processes(Mine):
 
     def __init__(self, workers=1):
         super().__init__(0, admin=True, DELAY_MS=100)
-        self._webui_settings = {"REDIS_URL": self.redis.url}
-        self.start_webui()
-        self.url = f"http://127.0.0.1:{self.webui.port}"
+        self.webui = self.enter_context(Service("webui", REDIS_URL=self.redis.url))
+        self.url = self.webui.url
         self.scale(workers)
 
     def start_webui(self):
-        """Starts it; always on the same port."""
-        self.webui = self.enter_context(Service("webui", **self._webui_settings))
-        self._webui_settings["PORT"] = self.webui.port
+        """Starts it again, on the same port."""
+        self.webui = self.enter_context(Service("webui", REDIS_URL=self.redis.url, PORT=self.webui.port))
 
     def scale(self, workers):
         while len(self.workers) < workers:

@@ -70,8 +70,7 @@ class Namespace(contextlib.ExitStack):
 
     def await_pods(self, name, number):
         """Waits until it has that many, terminating ones included."""
-        eventually(lambda: len(self.get("pods", f"--selector=app={name}")["items"]) == number, 60, 0.2,
-                   f"{number} {name}")
+        eventually(lambda: len(self.get("pods", f"--selector=app={name}")["items"]) == number, 60, 0.2, "the pods")
 
     def await_rollout(self, *names):
         for name in names:
