@@ -163,12 +163,9 @@ def ensure_plugins():
     if os.path.exists(COMPOSE_2) and os.path.exists(BUILDX):
         return
     say("fetching Compose 2 and Buildx")
-    script = ("cd /tmp && apt-get update && apt-get download docker-compose docker-buildx"
-              " && for package in *.deb; do dpkg-deb -x $package /; done")
-    container = run("docker", "create", "debian:trixie-slim", "sh", "-c", script).stdout.split()[-1]
-    run("docker", "start", "--attach", container)
-    run("docker", "cp", f"{container}:/usr/libexec/docker/cli-plugins", STATE)
-    run("docker", "rm", container)
+    script = ("cd /tmp && apt-get update && apt-get download docker-compose docker-buildx && "
+              "for package in *.deb; do dpkg-deb -x $package /; done && cp -r /usr/libexec/docker/cli-plugins /state")
+    run("docker", "run", "--rm", f"--volume={STATE}:/state", "debian:trixie-slim", "sh", "-c", script)
 
 
 def start():

@@ -2,11 +2,10 @@
 
 import pathlib
 import re
-import subprocess
 
 import pytest
 
-from compose import get
+from compose import get, run, running
 from harness import eventually
 
 # Root may make namespaces, the loopback interface has IPv6. (Less than --privileged, which not every engine allows.)
@@ -23,28 +22,21 @@ WHOLE = ("scripts/install-deps --yes && chromium --version && chromedriver --ver
     *(pytest.param(suite, WHOLE, marks=pytest.mark.release) for suite in ("trixie", "bookworm"))])
 def test_two_commands_are_enough_on_a_bare_machine(engine, checkout, environment, docker, figure, suite, tests):
     log = pathlib.Path(engine.STATE, f"bare-{suite}.log")
-    log.write_bytes(b"")
-
-    def start(command):
-        with open(log, "ab") as out:
-            return subprocess.Popen(["docker", "exec", "--workdir", "/dockercoins", name, "bash", "-c", command],
-                                    env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-
     name = docker("run", "--detach", "--init", "--cpu-shares", "2", *AS_A_MACHINE, f"debian:{suite}-slim",
                   "sleep", "infinity")
+    shell = ("docker", "exec", "--workdir", "/dockercoins", name, "bash", "-c")
     try:
         docker("cp", f"{checkout}/.", f"{name}:/dockercoins")
         address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
-        up = start("echo $$ >/up.pid; exec scripts/up --yes")
-        eventually(lambda: up.poll() is not None or re.search(
-            r'"hashes":"[1-9]', get(f"http://{address}:8000/json", timeout=2)[1]), 900, 0.5, "a hash")
-        assert "Web UI: http://localhost:8000\n" in log.read_text(), log.read_text()[-5000:]
-        eventually(lambda: re.search(r"^worker_1 +\| INFO:worker:4 units", log.read_text(), re.MULTILINE), 30)
-        docker("exec", name, "bash", "-c", "kill $(</up.pid)")
-        assert up.wait(30) == 0, log.read_text()[-3000:]
+        with running([*shell, "echo $$ >/up.pid; exec scripts/up --yes"], log, env=environment) as up:
+            eventually(lambda: up.poll() is not None or re.search(
+                r'"hashes":"[1-9]', get(f"http://{address}:8000/json", timeout=2)[1]), 900, 0.5, "a hash")
+            assert "Web UI: http://localhost:8000\n" in log.read_text(), log.read_text()[-5000:]
+            eventually(lambda: re.search(r"^worker_1 +\| INFO:worker:4 units", log.read_text(), re.MULTILINE), 30)
+            docker("exec", name, "bash", "-c", "kill $(</up.pid)")
+            assert up.wait(30) == 0, log.read_text()[-3000:]
         if tests:
-            assert start(tests).wait(2400) == 0, log.read_text()[-8000:]
-            last = log.read_text().splitlines()[-1]
+            last = run(*shell, tests, env=environment, timeout=2400).stdout.splitlines()[-1]
             figure(f"scripts/test on a bare {suite}", last)
             assert re.fullmatch(r"\d+ passed, 0 failed, \d+ skipped", last)
     finally:

@@ -87,11 +87,12 @@ def test_a_lesson_that_does_not_hold_is_status_1_and_concurrency_is_part_of_the_
         application, monkeypatch, capsys):
     monkeypatch.setattr(measuring, "counter_rate", lambda readings, workers: None)
     application.variables["CONCURRENCY"] = "2"
-    assert run(application, "--workers 10 --seconds 8") == 1
+    assert run(application, "--seconds 8") == 1
+    assert application.scaled == [4, 1, 2, 3, 10, 4]
     head, *_, row, sentence = capsys.readouterr().out.splitlines()
     assert head == "Simulated work of worker, rng and hasher: 100, 100 and 100 ms; 1 rng with CONCURRENCY=2"
     assert row == "     10      20.00     none        235      235          0      1.1  the counter does not move"
-    assert sentence.startswith("The lesson does not hold with 10 workers (the counter does not move): ")
+    assert sentence.startswith("The lesson does not hold with 1 worker (the counter does not move): ")
 
 
 @pytest.mark.parametrize("words, place, scaled", [
