@@ -1,4 +1,4 @@
-"""The whole application as processes, for the dashboard's tests and for `scripts/lesson explain`."""
+"""The whole application as processes, for the dashboard's tests and the pictures in docs/."""
 
 from harness import Mine, Service, run
 from lesson_parts.model import Rngs

@@ -18,7 +18,8 @@ import time
 
 import pytest
 
-from harness import PATH, SANITIZED, Mine, Service, ask, binary, counted, eventually, http, open_socket, private_kib
+from clients import ask, http, open_socket, request_bytes
+from harness import PATH, SANITIZED, Mine, Service, alone, binary, counted, eventually, private_kib
 
 pytestmark = [pytest.mark.figures, pytest.mark.skipif(SANITIZED, reason="for binaries without instrumentation")]
 
@@ -83,6 +84,26 @@ def test_a_thousand_waiting_requests_take_at_most_4_mib(figure):
         figure("rng with 0 and 1,000 waiting requests, KiB", memory)
         assert memory[1] - memory[0] <= 4096
         assert rng.access_lines() == [], "none was refused"
+
+
+@pytest.mark.parametrize("name", ["rng", "hasher", "webui"])
+def test_2000_refused_heads_beside_500_slow_clients_leave_less_than_24_mib(name, figure):
+    """hasher's response is too short to be read slowly: its slow clients have sent half of a body."""
+    heads = ["X: " + "x" * 7500] * 2
+    slow = {"rng": request_bytes("/33554431", *heads),
+            "hasher": request_bytes("/", *heads, "Content-Length: 9", method="POST") + b"half",
+            "webui": request_bytes("/assets/dygraphs/dygraph.min.js", *heads)}[name]
+    memory = []
+    with alone(name, DELAY_MS=0) as service, contextlib.ExitStack() as stack:
+        for number in range(2500):
+            connection = stack.enter_context(open_socket(service.port, receive_buffer=4096))
+            with contextlib.suppress(ConnectionError):
+                connection.send(slow if number < 500 else b"GET / HTTP/1.1\r\nX: " + b"x" * 24 * 1024)
+            if number % 100 == 0:
+                memory.append(private_kib(service.pid))
+        assert ask(service.port, request_bytes("/")).status in (200, 302)
+    figure(f"private memory of {name}, KiB, at first and at most", (memory[0], max(memory)))
+    assert max(memory) < 24 * 1024
 
 
 def test_speed(figure):
