@@ -17,7 +17,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kConnectTimeout = std::chrono::seconds(10);  // In all; Dialer divides it among addresses.
+constexpr auto kConnectTimeout = std::chrono::seconds(10);  // In all; one address gets at most one second.
 constexpr size_t kMaxHead = size_t{16} * 1024;
 constexpr uint16_t kHttpPort = 80;
 

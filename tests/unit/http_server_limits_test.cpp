@@ -192,11 +192,10 @@ TEST_F(HttpServerLimitsTest, StartsNoMoreThreadsThanAreNeeded) {
   EXPECT_LT(EntriesOf("/proc/self/task") - before, 25);
 }
 
-/// A test process without free descriptors, whose clients have their sockets before.
+/// A test process without free descriptors.
 class NoDescriptorsTest : public HttpServerLimitsTest {
  protected:
   NoDescriptorsTest() {
-    for (int i = 0; i < 100; ++i) sockets_.push_back(TcpSocket());
     // What UBSan needs is seen before: see FileLimit.
     Start(Patient());
     const auto before = EntriesOf("/proc/self/fd");
@@ -205,28 +204,38 @@ class NoDescriptorsTest : public HttpServerLimitsTest {
     EXPECT_TRUE(Eventually([&] { return EntriesOf("/proc/self/fd") == before + 1; })) << "the spare one";
   }
 
-  /// The next client, which sends `text`.
-  const UniqueFd& Next(std::string_view text) {
-    const UniqueFd& client = sockets_.at(next_++);
-    if (Connect(client, port())) Send(client, text);
-    return client;
-  }
+  /// Clients that have their sockets before. (No part of the fixture: UBSan looks at what has a vtable.)
+  class Clients {
+   public:
+    explicit Clients(uint16_t port) : port_(port) {
+      for (int i = 0; i < 100; ++i) sockets_.push_back(TcpSocket());
+    }
 
- private:
-  std::vector<UniqueFd> sockets_;
-  size_t next_ = 0;
+    /// The next one, which sends `text`.
+    const UniqueFd& Next(std::string_view text) {
+      const UniqueFd& client = sockets_.at(next_++);
+      if (Connect(client, port_)) Send(client, text);
+      return client;
+    }
+
+   private:
+    const uint16_t port_;
+    std::vector<UniqueFd> sockets_;
+    size_t next_ = 0;
+  };
 };
 
 TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
   const UniqueFd idle = ConnectTo(port());
   const UniqueFd held = Hold();  // It came later, so the idle one has been accepted.
   handler_.gate().Open();
+  Clients clients(port());
   std::vector<int> statuses;
   {
     // Nothing is expected in here: UBSan, which looks at what a failure prints, has no descriptor either.
     const FileLimit no_more(LowestFreeDescriptor());
     for (int client = 1; client <= 88; ++client) {
-      const UniqueFd& next = Next(client % 11 == 0 ? Get("/a") : "");
+      const UniqueFd& next = clients.Next(client % 11 == 0 ? Get("/a") : "");
       if (client % 11 == 0) statuses.push_back(ResponseOn(next).status);
     }
   }
@@ -236,10 +245,11 @@ TEST_F(NoDescriptorsTest, ServesWhoHasARequestWhileManyComeAndSendNothing) {
 
 TEST_F(NoDescriptorsTest, RefusesWhenNothingCanBeClosed) {
   const UniqueFd held = Hold();
+  Clients clients(port());
   std::vector<std::string> bodies;
   {
     const FileLimit no_more(LowestFreeDescriptor());
-    for (int i = 0; i < 5; ++i) bodies.push_back(ResponseOn(Next(Get("/a"))).body);
+    for (int i = 0; i < 5; ++i) bodies.push_back(ResponseOn(clients.Next(Get("/a"))).body);
   }
   EXPECT_EQ(bodies, std::vector<std::string>(5, "503 Service Unavailable: there is no free descriptor\n"));
   EXPECT_EQ(Ask(port(), "nonsense\r\n\r\n").status, 400);
