@@ -47,11 +47,11 @@ def check_lesson(compose, counts, seconds, figure, room=ROOM):
 @pytest.fixture(scope="module")
 def project(compose_1, built):
     """The images are built and nothing runs; at the end nothing runs either."""
-    compose_1("down", "--volumes", "--remove-orphans")
+    compose_1.down("--volumes", "--remove-orphans")
     # Another DockerCoins on this machine gets time to end.
     eventually(lambda: not any(is_listening(port) for port in (8000, 8001, 8002)), 120, 0.5, "free ports")
     yield compose_1
-    compose_1("down", "--volumes", "--remove-orphans")
+    compose_1.down("--volumes", "--remove-orphans")
 
 
 def test_up_shows_all_logs_until_ctrl_c(project, docker, tmp_path):
@@ -69,7 +69,7 @@ def test_up_shows_all_logs_until_ctrl_c(project, docker, tmp_path):
 
 
 def test_the_first_hash_is_counted_soon_and_ps_and_logs_are_as_in_the_course(project, figure):
-    project("down")
+    project.down()
     begun = time.monotonic()
     project("up", "-d")
     eventually(lambda: hashes() > 0, 20, 0.02, what="the first hash")
@@ -135,7 +135,7 @@ def test_a_stop_is_quick_and_keeps_the_coins_and_down_leaves_nothing(project, do
     assert docker("inspect", "--format", "{{.State.ExitCode}}", *stopped).split() == ["0"] * 14
     project("start")
     assert eventually(hashes, 20, what="a counter") >= before
-    project("down")
+    project.down()
     mine = ("--filter", f"label=com.docker.compose.project={project.project}", "--quiet")
     assert docker("ps", "--all", *mine) + docker("network", "ls", *mine) + docker("volume", "ls", *mine) == ""
     shown = project.lesson()
@@ -172,10 +172,10 @@ def test_prometheus_shows_that_rng_is_saturated_and_two_rng_behind_one_name_rais
 def each_compose(request, project):
     """One Compose and then the other, with nothing running. Its environment may be changed."""
     theirs = request.getfixturevalue(request.param)
-    theirs("down", "--volumes", "--remove-orphans")
+    theirs.down("--volumes", "--remove-orphans")
     compose = Compose(theirs.command, theirs.folder, dict(theirs.environment))
     yield compose
-    compose("down")
+    compose.down()
 
 
 @pytest.mark.parametrize("each_compose", ["compose_2"], indirect=True)
@@ -217,7 +217,7 @@ def test_images_are_built_here_unless_a_registry_and_a_pull_policy_are_named(eac
         stack.callback(remove)
         said = each_compose("up", "--no-start").stdout
         assert origins(PREFIX) == {"here"} and not re.search("pull|warn", said, re.IGNORECASE), said
-        each_compose("down")
+        each_compose.down()
 
         for name in SERVICES:
             docker("build", "--build-arg", "FROM=there", "--tag", f"{theirs}/{name}:e2e", str(tmp_path))
