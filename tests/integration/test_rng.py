@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from clients import assert_answer, receive, request_bytes
+from clients import assert_answer, read_to_end, receive, request_bytes
 from harness import (Answer, SANITIZED, Service, alone, ask, collect, eventually, needs_namespaces, open_socket,
                      private_kib, scale)
 
@@ -147,3 +147,14 @@ def test_clients_that_left_are_skipped_and_one_that_closed_its_sending_side_at_o
         lines = eventually(lambda: len(rng.access_lines()) >= 62 and rng.access_lines())
     assert [line.partition("] ")[2] for line in lines] == [
         *['"GET /2 HTTP/1.1" - -'] * 60, '"GET /1 HTTP/1.1" 200 1', '"GET /3 HTTP/1.1" 200 3']
+
+
+@pytest.mark.slow
+def test_a_client_that_takes_nothing_for_30_s_is_cut_off(rng):
+    lines = len(rng.access_lines())
+    with open_socket(rng.port, receive_buffer=16384) as connection:
+        connection.sendall(request_bytes(f"/{LIMIT}"))
+        begun = time.monotonic()
+        eventually(lambda: len(rng.access_lines()) > lines, 50, what="the cut")
+        assert 29.9 < time.monotonic() - begun < 30 + scale(5)
+        assert len(read_to_end(connection)) < LIMIT
