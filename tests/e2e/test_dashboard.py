@@ -12,11 +12,12 @@ from selenium.webdriver.common.keys import Keys
 
 from browser import PHONE, PROJECTOR, Browser, install_hint
 from fakes import CLOSE, FakeHttp
-from harness import eventually
+from harness import Service, eventually
 from processes import Processes
 
 pytestmark = pytest.mark.skipif(install_hint() is not None, reason=str(install_hint()))
 of_the_page = pytest.mark.xdist_group("page")  # one process runs them all, with one page
+
 
 @pytest.fixture(scope="module")
 def one_worker():
@@ -60,6 +61,17 @@ def test_it_loads_all_from_one_host_and_refuses_inline_scripts_and_those_of_othe
         assert all("Content Security Policy" in each for each in refused), refused
         assert browser.run("return typeof ran") == "undefined" and foreign.requests == []
         eventually(lambda: any(browser.columns(0.8)), 10, 0.1, "a drawn graph")
+
+
+def test_a_page_of_others_may_have_inline_scripts_and_frame_ours(one_worker, tmp_path):
+    """The original's page does, mounted in place of ours."""
+    (tmp_path / "index.html").write_text(f"""<!doctype html><title>theirs</title>
+        <iframe src="{one_worker.url}/index.html"></iframe><script>document.title += " runs"</script>""")
+    with Service("webui", REDIS_URL=one_worker.redis.url, FILES_DIR=tmp_path) as theirs, Browser() as browser:
+        browser.open(theirs.url)
+        assert browser.driver.title == "theirs runs"
+        browser.driver.switch_to.frame(0)
+        browser.wait_for_state("live")
 
 
 @of_the_page
