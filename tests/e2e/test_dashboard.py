@@ -65,9 +65,10 @@ def test_it_loads_all_from_one_host_and_refuses_inline_scripts_and_those_of_othe
 
 def test_a_page_of_others_may_have_inline_scripts_and_frame_ours(one_worker, tmp_path):
     """The original's page does, mounted in place of ours."""
-    (tmp_path / "index.html").write_text(f"""<!doctype html><title>theirs</title>
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/index.html").write_text(f"""<!doctype html><title>theirs</title>
         <iframe src="{one_worker.url}/index.html"></iframe><script>document.title += " runs"</script>""")
-    with Service("webui", REDIS_URL=one_worker.redis.url, FILES_DIR=tmp_path) as theirs, Browser() as browser:
+    with Service("webui", REDIS_URL=one_worker.redis.url, FILES_DIR=tmp_path / "files") as theirs, Browser() as browser:
         browser.open(theirs.url)
         assert browser.driver.title == "theirs runs"
         browser.driver.switch_to.frame(0)
