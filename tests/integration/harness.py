@@ -105,7 +105,7 @@ class Service:
         settings |= env
         self.admin_port = int(settings["ADMIN_PORT"] or 0) or None
         self.env = base_environment() | {key: str(value) for key, value in settings.items() if value is not None}
-        self.command = [*prefix, *LAUNCHER, binary(name)]
+        self.command = ["env", "--default-signal=HUP", *prefix, *LAUNCHER, binary(name)]  # also under nohup
         self.lines, self.stdout, self.stderr = [], [], []  # all, and of each stream
         self._stdout, self._port, self._stopped_by_test, self._readers = stdout, None, False, []
 

@@ -37,7 +37,8 @@ class Up:
                 subprocess.Popen(["cat"], stdin=self.master, stdout=out, stderr=subprocess.DEVNULL)
                 streams = dict.fromkeys(streams, slave)
             self.process = subprocess.Popen(
-                [*(OWN_NETWORK if NAMESPACES else ()), *prefix, os.path.join(repo, "scripts/up"), *args], cwd="/",
+                ["env", "--default-signal=HUP", *(OWN_NETWORK if NAMESPACES else ()), *prefix,
+                 os.path.join(repo, "scripts/up"), *args], cwd="/",
                 env={"PATH": PATH, "HOME": str(folder), "TMPDIR": str(self.temporary), **env}, start_new_session=True,
                 preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if terminal else None, **streams)
         if terminal:
