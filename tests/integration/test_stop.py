@@ -158,7 +158,10 @@ def test_continues_and_stops_when_nobody_reads_its_log(stack, name, leaves):
                                     RNG_URL="http://127.0.0.1:1"))
     os.close(writer)
     eventually(lambda: select.select([reader], [], [], 0)[0], what="the first line")
-    (os.close if leaves else lambda reader: stack.callback(os.close, reader))(reader)
+    if leaves:
+        os.close(reader)
+    else:
+        stack.callback(os.close, reader)
     if name == "worker":
         eventually(lambda: len(redis.commands) >= 3, 20, what="updates")
     else:
