@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from clients import request_bytes
+from clients import quickest, request_bytes
 from harness import (EMULATED, OWN_NETWORK, REPO, Service, alone, ask, free_port, http, in_network_of, listening,
                      needs_namespaces, open_socket, run, scale, wait_until_up)
 
@@ -156,8 +156,13 @@ def test_without_ipv6_the_default_address_becomes_that_of_ipv4():
 
 
 def healthcheck(one, **changes):
+    """What it says of a service that responds. It gives up after a second, so a busy machine is asked again."""
     ports = {"ADMIN_PORT": one.admin_port, "PORT": None if one.name == "worker" else one.port}
-    return ends(one.name, "--healthcheck", **ports | changes)
+    for _ in range(5):
+        said = ends(one.name, "--healthcheck", **ports | changes)
+        if "no complete response in time" not in said[1]:
+            break
+    return said
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -192,9 +197,10 @@ def test_healthcheck_of_a_url_is_0_for_2xx_within_a_second_else_1_with_the_reaso
                           (f"http://127.0.0.1:{dead}/", f"127.0.0.1:{dead}: connection refused"),
                           ("http://me:s3cret@rng/", f"http://***@rng/: {allowed} (not a number)"),
                           (f"{at}/ HTTP/1.0\r\n", f"{at}/ HTTP/1.0\\x0d\\x0a: {allowed} (a space or a line's end)")):
-            begun = time.monotonic()
-            assert ends("webui", "--healthcheck", url) == (1, f"webui: {said}\n")
-            assert time.monotonic() - begun < scale(1.9)
+            def check():
+                assert ends("webui", "--healthcheck", url) == (1, f"webui: {said}\n")
+
+            assert quickest(check, 1.9) < scale(1.9)
 
 
 def identities(pid):
