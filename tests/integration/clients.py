@@ -43,8 +43,11 @@ def collect(connections, timeout=10.0):
         connection.settimeout(scale(timeout))
         return read_to_end(connection), time.monotonic()
 
+    deadline = time.monotonic() + scale(timeout)
     with ThreadPoolExecutor(200) as threads:
-        return list(threads.map(read, connections))
+        results = list(threads.map(read, connections))
+    assert all(end <= deadline for _, end in results), "connections were open for too long"
+    return results
 
 
 class Answer:

@@ -26,7 +26,8 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_N
 
 
 _reservations = []
-_ports = itertools.cycle(range(10000, 32000))  # below those that the kernel takes for outgoing connections
+# Below those that the kernel takes for outgoing connections. Each process begins elsewhere.
+_ports = itertools.islice(itertools.cycle(range(10000, 32000)), os.getpid() * 61 % 22000, 44000)
 
 
 def free_port():
@@ -41,6 +42,7 @@ def free_port():
             _reservations.append(claim)
             return port
         claim.close()
+    raise AssertionError("no free port")
 
 
 def _succeeds(*command):
